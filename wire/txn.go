@@ -358,3 +358,9 @@ func (t *MultiTxn) Decode(d *Decoder) {
 		t.Txns = append(t.Txns, s)
 	}
 }
+
+// Entry is a transaction on its way to the log: its zxid and its encoding.
+type Entry struct {
+	Zxid    Zxid
+	Payload []byte
+}
