@@ -1,0 +1,231 @@
+package fourletter
+
+// Kind is how a metric is counted and shown.
+type Kind uint8
+
+// The kinds. A Summary shows the median, an Advanced one more quantiles.
+const (
+	Gauge Kind = iota
+	Counter
+	Summary
+	Advanced
+)
+
+// Metric is one of ZooKeeper's metrics.
+type Metric struct {
+	Name string
+	Kind Kind
+	// Set has one value for each key (a namespace or a server id).
+	Set bool
+	// Duration marks a summary of times; its samples are in milliseconds,
+	// fractions included. Other summaries are of plain numbers.
+	Duration bool
+	// Double marks a gauge that ZooKeeper shows as a fraction.
+	Double bool
+	// Help says what is counted here. It is empty where ZooKeeper counts
+	// something that this server does not have; such a metric stays 0, so that
+	// queries which name it still find it.
+	Help string
+}
+
+// Quantiles are the quantiles of Sample.Quantiles, in order.
+var Quantiles = [...]float64{0.5, 0.9, 0.95, 0.99, 0.999}
+
+// Sample is the value of a metric at one moment.
+type Sample struct {
+	Metric *Metric
+	Key    string  // of a Set, else ""
+	Value  float64 // of a Gauge or Counter
+
+	// The rest is for summaries, of all values since start or srst, 0 without
+	// any; but Quantiles are of recent values, NaN without any.
+	Count         int64
+	Sum, Min, Max float64
+	Quantiles     [len(Quantiles)]float64
+}
+
+// LookupMetric finds a metric by ZooKeeper's name for it.
+func LookupMetric(name string) (*Metric, bool) {
+	m, ok := metricByName[name]
+	return m, ok
+}
+
+var metricByName = func() map[string]*Metric {
+	byName := make(map[string]*Metric, len(Metrics))
+	for i := range Metrics {
+		byName[Metrics[i].Name] = &Metrics[i]
+	}
+	return byName
+}()
+
+// Metrics are all metrics that a server has, in the order in which they are
+// shown. Names, kinds and keys are those of Apache ZooKeeper 3.9, except that
+// zooid_ precedes our own. It must not be changed.
+var Metrics = []Metric{
+	// Gauges: see Status.gauges.
+	{Name: "znode_count", Help: "znodes, plus one"},
+	{Name: "ephemerals_count", Help: "ephemeral znodes"},
+	{Name: "approximate_data_size", Help: "bytes of paths and data"},
+	{Name: "watch_count", Help: "watches, child watches included"},
+	{Name: "global_sessions", Help: "sessions of the ensemble"},
+	{Name: "local_sessions", Help: "sessions known to this server only"},
+	{Name: "num_alive_connections", Help: "open client connections"},
+	{Name: "outstanding_requests", Help: "requests received and not yet answered"},
+	{Name: "packets_received", Help: "packets from clients since start or srst"},
+	{Name: "packets_sent", Help: "packets to clients since start or srst"},
+	{Name: "min_latency", Help: "shortest time to a reply in ms since start or srst"},
+	{Name: "avg_latency", Double: true, Help: "mean time to a reply in ms since start or srst"},
+	{Name: "max_latency", Help: "longest time to a reply in ms since start or srst"},
+	{Name: "last_client_response_size", Help: "bytes of the last reply, -1 before the first"},
+	{Name: "min_client_response_size", Help: "bytes of the smallest reply, -1 before the first"},
+	{Name: "max_client_response_size", Help: "bytes of the largest reply, -1 before the first"},
+	{Name: "uptime", Help: "ms since the server began to serve"},
+	{Name: "open_file_descriptor_count", Help: "file descriptors in use"},
+	{Name: "max_file_descriptor_count", Help: "limit on file descriptors"},
+	{Name: "auth_failed_count", Help: "failed authentications since start or srst"},
+	{Name: "connection_drop_probability", Double: true, Help: "chance that the connection throttle refuses a connection"},
+	{Name: "non_mtls_local_conn_count", Help: "connections from this machine without mutual TLS"},
+	{Name: "non_mtls_remote_conn_count", Help: "connections from other machines without mutual TLS"},
+	{Name: "outstanding_tls_handshake", Help: "TLS handshakes under way"},
+	{Name: "zooid_disk_full", Help: "1 while writes wait for room on the log's disk"},
+	{Name: "quorum_size", Help: "voting members"},
+	{Name: "synced_observers", Help: "observers that this server feeds"},
+	{Name: "learners", Help: "connected followers and observers"},
+	{Name: "synced_followers", Help: "followers in step with the leader"},
+	{Name: "synced_non_voting_followers", Help: "followers in step that do not vote"},
+	{Name: "pending_syncs", Help: "syncs that wait for a commit"},
+	{Name: "leader_uptime", Help: "ms in office"},
+	{Name: "last_proposal_size", Help: "bytes of the last proposal, -1 before the first"},
+	{Name: "min_proposal_size", Help: "bytes of the smallest proposal, -1 before the first"},
+	{Name: "max_proposal_size", Help: "bytes of the largest proposal, -1 before the first"},
+	{Name: "quota_count_limit_per_namespace", Set: true, Help: "znodes that the quota allows, -1 for any number"},
+	{Name: "quota_count_usage_per_namespace", Set: true, Help: "znodes under a quota"},
+	{Name: "quota_bytes_limit_per_namespace", Set: true, Help: "bytes that the quota allows, -1 for any number"},
+	{Name: "quota_bytes_usage_per_namespace", Set: true, Help: "bytes of data under a quota"},
+
+	{Name: "add_dead_watcher_stall_time", Kind: Counter},
+	{Name: "bytes_received_count", Kind: Counter, Help: "bytes of requests from clients"},
+	{Name: "cnxn_closed_without_zk_server_running", Kind: Counter, Help: "client connections closed because the server was not serving"},
+	{Name: "commit_count", Kind: Counter, Help: "proposals that a leader committed"},
+	{Name: "connection_drop_count", Kind: Counter, Help: "client connections that ended"},
+	{Name: "connection_rejected", Kind: Counter, Help: "client connections refused at a limit"},
+	{Name: "connection_request_count", Kind: Counter, Help: "handshakes received"},
+	{Name: "connection_revalidate_count", Kind: Counter, Help: "handshakes that asked for a session that exists"},
+	{Name: "dead_watchers_cleared", Kind: Counter},
+	{Name: "dead_watchers_queued", Kind: Counter},
+	{Name: "diff_count", Kind: Counter, Help: "synchronizations of a learner by DIFF"},
+	{Name: "digest_mismatches_count", Kind: Counter, Help: "txns after which the tree's digest was not the recorded one"},
+	{Name: "ensemble_auth_fail", Kind: Counter, Help: "ensemble authentications with the wrong name"},
+	{Name: "ensemble_auth_skip", Kind: Counter, Help: "ensemble authentications while none was configured"},
+	{Name: "ensemble_auth_success", Kind: Counter, Help: "ensemble authentications with the right name"},
+	{Name: "insecure_admin_count", Kind: Counter, Help: "admin requests without TLS"},
+	{Name: "large_requests_rejected", Kind: Counter, Help: "requests refused for their size"},
+	{Name: "learner_commit_received_count", Kind: Counter, Help: "commits that a learner received"},
+	{Name: "learner_proposal_received_count", Kind: Counter, Help: "proposals that a learner received"},
+	{Name: "looking_count", Kind: Counter, Help: "elections that this server entered"},
+	{Name: "outstanding_changes_queued", Kind: Counter, Help: "changes in flight that requests were checked against"},
+	{Name: "outstanding_changes_removed", Kind: Counter, Help: "changes in flight that were applied"},
+	{Name: "prep_processor_request_queued", Kind: Counter, Help: "requests handed to be prepared"},
+	{Name: "proposal_count", Kind: Counter, Help: "proposals that a leader made"},
+	{Name: "quit_leading_due_to_disloyal_voter", Kind: Counter, Help: "times that a leader gave up its office for want of loyal voters"},
+	{Name: "request_commit_queued", Kind: Counter, Help: "commits handed to be applied"},
+	{Name: "request_throttle_wait_count", Kind: Counter, Help: "times that a connection waited for the request throttle"},
+	{Name: "requests_not_forwarded_to_commit_processor", Kind: Counter},
+	{Name: "response_bytes", Kind: Counter, Help: "bytes of replies to clients"},
+	{Name: "response_packet_cache_hits", Kind: Counter},
+	{Name: "response_packet_cache_misses", Kind: Counter},
+	{Name: "response_packet_get_children_cache_hits", Kind: Counter},
+	{Name: "response_packet_get_children_cache_misses", Kind: Counter},
+	{Name: "restore_error_count", Kind: Counter, Help: "restores that went wrong"},
+	{Name: "restore_rate_limited_count", Kind: Counter, Help: "restores refused by the rate limit"},
+	{Name: "revalidate_count", Kind: Counter, Help: "sessions that learners asked the leader to revalidate"},
+	{Name: "sessionless_connections_expired", Kind: Counter, Help: "connections closed as idle before a handshake"},
+	{Name: "skip_learner_request_to_next_processor_count", Kind: Counter},
+	{Name: "snap_count", Kind: Counter, Help: "synchronizations of a learner by SNAP"},
+	{Name: "snapshot_error_count", Kind: Counter, Help: "snapshots that could not be written"},
+	{Name: "snapshot_rate_limited_count", Kind: Counter, Help: "snapshots refused by the rate limit"},
+	{Name: "stale_replies", Kind: Counter, Help: "replies for a connection that had gone"},
+	{Name: "stale_requests", Kind: Counter, Help: "requests of a connection that had gone"},
+	{Name: "stale_requests_dropped", Kind: Counter, Help: "requests dropped because their connection had gone"},
+	{Name: "stale_sessions_expired", Kind: Counter, Help: "sessions that timed out"},
+	{Name: "sync_processor_request_queued", Kind: Counter, Help: "txns handed to the log"},
+	{Name: "throttled_ops", Kind: Counter, Help: "requests refused because they had waited too long"},
+	{Name: "tls_handshake_exceeded", Kind: Counter, Help: "connections refused because too many TLS handshakes were under way"},
+	{Name: "unrecoverable_error_count", Kind: Counter, Help: "errors that stop the server"},
+	{Name: "unsuccessful_handshake", Kind: Counter, Help: "TLS handshakes that came to nothing"},
+	{Name: "watch_bytes", Kind: Counter, Help: "bytes of watch events to clients"},
+	{Name: "quota_exceeded_error_per_namespace", Kind: Counter, Set: true, Help: "requests refused by a quota"},
+
+	{Name: "commit_commit_proc_req_queued", Kind: Summary},
+	{Name: "commit_process_time", Kind: Summary, Duration: true, Help: "ms to commit and apply a batch"},
+	{Name: "concurrent_request_processing_in_commit_processor", Kind: Summary},
+	{Name: "connection_token_deficit", Kind: Summary, Help: "tokens that a connection took from the connection throttle beyond what it had"},
+	{Name: "dbinittime", Kind: Summary, Duration: true, Help: "ms to load the tree at start"},
+	{Name: "election_time", Kind: Summary, Duration: true, Help: "ms between looking for a leader and having one"},
+	{Name: "follower_sync_time", Kind: Summary, Duration: true, Help: "ms to bring a follower in step"},
+	{Name: "fsynctime", Kind: Summary, Duration: true, Help: "ms of a sync of the log"},
+	{Name: "inflight_diff_count", Kind: Summary, Help: "learners being synchronized by DIFF"},
+	{Name: "inflight_snap_count", Kind: Summary, Help: "learners being synchronized by SNAP"},
+	{Name: "leader_unavailable_time", Kind: Summary, Duration: true, Help: "ms between a leader's election and its first service"},
+	{Name: "learner_request_processor_queue_size", Kind: Summary},
+	{Name: "netty_queued_buffer_capacity", Kind: Summary},
+	{Name: "node_changed_watch_count", Kind: Summary, Help: "watches that a changed znode set off"},
+	{Name: "node_children_watch_count", Kind: Summary, Help: "watches that a change of children set off"},
+	{Name: "node_created_watch_count", Kind: Summary, Help: "watches that a created znode set off"},
+	{Name: "node_deleted_watch_count", Kind: Summary, Help: "watches that a deleted znode set off"},
+	{Name: "observer_sync_time", Kind: Summary, Duration: true, Help: "ms to bring an observer in step"},
+	{Name: "pending_session_queue_size", Kind: Summary},
+	{Name: "prep_process_time", Kind: Summary, Duration: true, Help: "ms to prepare a request"},
+	{Name: "prep_processor_queue_size", Kind: Summary, Help: "requests that waited to be prepared, at each batch"},
+	{Name: "proposal_process_time", Kind: Summary, Duration: true, Help: "ms to make a proposal of a prepared request"},
+	{Name: "read_commit_proc_issued", Kind: Summary},
+	{Name: "read_commit_proc_req_queued", Kind: Summary},
+	{Name: "reads_after_write_in_session_queue", Kind: Summary, Help: "reads that waited behind a write of their session"},
+	{Name: "reads_issued_from_session_queue", Kind: Summary},
+	{Name: "requests_in_session_queue", Kind: Summary},
+	{Name: "restore_time", Kind: Summary, Duration: true, Help: "ms to restore a backup"},
+	{Name: "session_queues_drained", Kind: Summary},
+	{Name: "snapshottime", Kind: Summary, Duration: true, Help: "ms to write a snapshot"},
+	{Name: "socket_closing_time", Kind: Summary, Duration: true, Help: "ms to close a client connection"},
+	{Name: "startup_snap_load_time", Kind: Summary, Duration: true, Help: "ms to load the snapshot or store at start"},
+	{Name: "startup_txns_load_time", Kind: Summary, Duration: true, Help: "ms to replay the log at start"},
+	{Name: "startup_txns_loaded", Kind: Summary, Help: "txns replayed at start"},
+	{Name: "sync_process_time", Kind: Summary, Duration: true, Help: "ms to write a batch to the log"},
+	{Name: "sync_processor_batch_size", Kind: Summary, Help: "txns in one sync of the log"},
+	{Name: "sync_processor_queue_size", Kind: Summary, Help: "txns that waited for the log, at each batch"},
+	{Name: "time_waiting_empty_pool_in_commit_processor_read_ms", Kind: Summary, Duration: true},
+	{Name: "unavailable_time", Kind: Summary, Duration: true, Help: "ms between losing a leader and serving again"},
+	{Name: "write_batch_time_in_commit_processor", Kind: Summary, Duration: true},
+	{Name: "write_commit_proc_issued", Kind: Summary},
+	{Name: "write_commit_proc_req_queued", Kind: Summary},
+
+	{Name: "close_session_prep_time", Kind: Advanced, Duration: true, Help: "ms to prepare the end of a session"},
+	{Name: "commit_propagation_latency", Kind: Advanced, Duration: true, Help: "ms from the leader's commit to the learner's"},
+	{Name: "dead_watchers_cleaner_latency", Kind: Advanced, Duration: true},
+	{Name: "jvm_pause_time_ms", Kind: Advanced, Duration: true, Help: "ms for which the whole process stood still"},
+	{Name: "local_write_committed_time_ms", Kind: Advanced, Duration: true, Help: "ms from the commit of a local client's write to its end"},
+	{Name: "om_commit_process_time_ms", Kind: Advanced, Duration: true},
+	{Name: "om_proposal_process_time_ms", Kind: Advanced, Duration: true},
+	{Name: "prep_processor_queue_time_ms", Kind: Advanced, Duration: true, Help: "ms that a request waited to be prepared"},
+	{Name: "propagation_latency", Kind: Advanced, Duration: true, Help: "ms from a write's proposal to its application here"},
+	{Name: "proposal_ack_creation_latency", Kind: Advanced, Duration: true, Help: "ms from a proposal to the learner's ack"},
+	{Name: "proposal_latency", Kind: Advanced, Duration: true, Help: "ms from the leader's proposal to its arrival at a learner"},
+	{Name: "quorum_ack_latency", Kind: Advanced, Duration: true, Help: "ms from a proposal to the acks of a quorum"},
+	{Name: "read_commitproc_time_ms", Kind: Advanced, Duration: true, Help: "ms that a read waited behind writes of its session"},
+	{Name: "read_final_proc_time_ms", Kind: Advanced, Duration: true, Help: "ms to answer a read"},
+	{Name: "readlatency", Kind: Advanced, Duration: true, Help: "ms from a read's arrival to its reply"},
+	{Name: "request_throttle_queue_time_ms", Kind: Advanced, Duration: true, Help: "ms that a request waited for the request throttle"},
+	{Name: "server_write_committed_time_ms", Kind: Advanced, Duration: true, Help: "ms from the commit of a remote client's write to its end"},
+	{Name: "sync_processor_queue_and_flush_time_ms", Kind: Advanced, Duration: true, Help: "ms from handing a txn to the log to its being durable"},
+	{Name: "sync_processor_queue_flush_time_ms", Kind: Advanced, Duration: true, Help: "ms from writing a txn to its being durable"},
+	{Name: "sync_processor_queue_time_ms", Kind: Advanced, Duration: true, Help: "ms that a txn waited for the log"},
+	{Name: "updatelatency", Kind: Advanced, Duration: true, Help: "ms from a write's arrival to its reply"},
+	{Name: "write_commitproc_time_ms", Kind: Advanced, Duration: true, Help: "ms from a write's arrival to its commit"},
+	{Name: "write_final_proc_time_ms", Kind: Advanced, Duration: true, Help: "ms to apply a write and answer it"},
+
+	{Name: "learner_handler_qp_size", Kind: Summary, Set: true, Help: "packets that wait for a learner"},
+	{Name: "read_per_namespace", Kind: Summary, Set: true, Help: "bytes that a read of the namespace took"},
+	{Name: "write_per_namespace", Kind: Summary, Set: true, Help: "bytes that a write in the namespace took"},
+	{Name: "ack_latency", Kind: Advanced, Set: true, Duration: true, Help: "ms from a proposal to a server's ack"},
+	{Name: "learner_handler_qp_time_ms", Kind: Advanced, Set: true, Duration: true, Help: "ms that a packet waited for a learner"},
+}
