@@ -71,9 +71,10 @@ func (r *CreateRequest) Append(b []byte) []byte {
 	return AppendInt32(b, r.Flags)
 }
 
-// Decode reads r.
+// Decode reads r. A null path is an error, as in ZooKeeper, for create and for
+// delete.
 func (r *CreateRequest) Decode(d *Decoder) {
-	r.Path = d.String()
+	r.Path = decodePath(d)
 	r.Data = d.Buffer()
 	r.ACL = d.ACLs()
 	r.Flags = d.Int32()
@@ -107,9 +108,18 @@ func (r *DeleteRequest) Append(b []byte) []byte {
 	return AppendInt32(AppendString(b, r.Path), r.Version)
 }
 
-// Decode reads r.
+// decodePath reads a path that must not be null.
+func decodePath(d *Decoder) string {
+	path, ok := d.NullString()
+	if !ok && d.Err() == nil {
+		d.Fail("null path")
+	}
+	return path
+}
+
+// Decode reads r. A null path is an error.
 func (r *DeleteRequest) Decode(d *Decoder) {
-	r.Path = d.String()
+	r.Path = decodePath(d)
 	r.Version = d.Int32()
 }
 

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"zooid/admin"
+	"zooid/auth"
+	"zooid/config"
+	"zooid/fourletter"
+	"zooid/peer"
+	"zooid/quorum"
+	"zooid/server"
+	"zooid/session"
+	"zooid/store"
+	"zooid/txnlog"
+	"zooid/wire"
+	"zooid/znode"
+)
+
+// standaloneSID is the server id in the session ids of a server without myid,
+// as in ZooKeeper.
+const standaloneSID wire.SID = 1
+
+// shutdownLimit bounds the orderly end of the connections.
+const shutdownLimit = 5 * time.Second
+
+// process is everything that runs, in the order in which it is started.
+type process struct {
+	cfg     *config.Config
+	logger  *zap.Logger
+	metrics *admin.Metrics
+	store   *store.Store
+	member  *quorum.Member
+	server  *server.Server
+	http    []*admin.Server
+	began   time.Time
+	config  fourletter.Config
+	gauges  processGauges
+}
+
+// run serves until ctx ends or the member fails.
+func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
+	for _, w := range cfg.Warnings {
+		logger.Warn(w)
+	}
+	p := &process{cfg: cfg, logger: logger, metrics: admin.NewMetrics(), began: time.Now()}
+	if err := p.start(); err != nil {
+		return errors.Join(err, p.stop())
+	}
+	var failure error
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+	case failure = <-p.member.Failed():
+	}
+	return errors.Join(failure, p.stop())
+}
+
+func (p *process) start() error {
+	registry, err := auth.New(auth.Options{
+		DigestDisabled: p.cfg.Auth.DigestDisabled, DigestAlgorithm: p.cfg.Auth.DigestAlgorithm,
+		SuperDigest: p.cfg.Auth.SuperDigest, Enforce: p.cfg.Auth.Enforce, EnforceSchemes: p.cfg.Auth.EnforceSchemes,
+	})
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	if err := p.openStore(); err != nil {
+		return withCode(exitDataDir, err)
+	}
+	t := &p.cfg.Tree
+	p.store.Tree().SetRules(znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
+		ExtendedTypes: t.ExtendedTypes, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest})
+	p.makeServer(registry)
+	p.makeMember()
+	addr := p.cfg.Clients.Addr
+	if addr.Port == 0 {
+		return withCode(exitUsage, fmt.Errorf("%s: clientPort is not set, so nobody could be served", p.cfg.Source))
+	}
+	p.store.Log().Start()
+	p.member.Start()
+	addrs, err := p.server.Listen(addr.Listen())
+	if err != nil {
+		return withCode(exitListen, err)
+	}
+	p.server.Serve(p.member)
+	p.listenHTTP()
+	p.logger.Info(fmt.Sprintf("serving clients on %s, data in %s", addrs[0], p.cfg.Storage.DataDir),
+		zap.Stringer("zxid", p.store.Tree().LastZxid()), zap.Duration("start", time.Since(p.began)))
+	return nil
+}
+
+func (p *process) openStore() (err error) {
+	s := &p.cfg.Storage
+	fsyncs, batches := p.metrics.Timer("fsynctime"), p.metrics.Summary("sync_processor_batch_size")
+	p.store, err = store.Open(store.Options{
+		DataDir: s.DataDir, LogDir: s.LogDir, Log: p.logger,
+		SnapRetain: s.SnapRetain, LogBudget: s.LogBudgetBytes, FlushTxns: s.SnapTxns,
+		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync,
+		Durable: func(z wire.Zxid, err error) { p.member.Durable(z, err) },
+		Observe: func(sync txnlog.Sync) {
+			fsyncs(sync.Took)
+			batches(int64(sync.Records))
+			if s.FsyncWarn > 0 && sync.Took > s.FsyncWarn {
+				p.logger.Warn("a sync of the transaction log took long: the disk is slow or busy, and every write waits for it",
+					zap.Duration("took", sync.Took), zap.Int("records", sync.Records))
+			}
+		},
+	})
+	return err
+}
+
+func (p *process) makeServer(registry *auth.Registry) {
+	c, t := &p.cfg.Clients, &p.cfg.Throttle
+	whitelist, unknown := fourletter.ParseWhitelist(c.FourLetterWhitelist, c.ReadOnlyMode)
+	for _, word := range unknown {
+		p.logger.Warn("4lw.commands.whitelist names a word that does not exist", zap.String("word", word))
+	}
+	p.server = server.New(server.Options{
+		Logger: p.logger, Auth: registry, Host: p, Whitelist: whitelist,
+		MinTimeoutMs: int32(p.cfg.Sessions.TimeoutMin.Milliseconds()),
+		MaxTimeoutMs: int32(p.cfg.Sessions.TimeoutMax.Milliseconds()),
+		SkipACL:      p.cfg.Tree.SkipACL,
+		MaxFrame:     c.MaxFrameBytes, MaxClientCnxns: c.MaxPerIP, MaxCnxns: c.MaxTotal,
+		OutstandingLimit: t.OutstandingMax, LargeThreshold: t.LargeThreshold, LargeMax: t.LargeBytesMax,
+		ConnectTokens: t.ConnTokens, ConnectFill: t.ConnFillCount, ConnectFillTime: t.ConnFillTime,
+		ThrottleRequests: t.RequestsMax, ThrottledOpWait: t.OpWait,
+		HandshakeTimeout: c.SessionlessTimeout, KeepAlive: c.KeepAlive,
+	})
+}
+
+func (p *process) makeMember() {
+	sid := standaloneSID
+	if p.cfg.Ensemble.SID != config.UnsetSID {
+		sid = p.cfg.Ensemble.SID
+	}
+	t := &p.cfg.Tree
+	p.member = quorum.NewMember(quorum.Options{
+		Peer: peer.Config{
+			SID: sid, TickMs: p.cfg.Sessions.Tick.Milliseconds(), Keys: session.NewKeys(p.store.SessionSecret()),
+			SweepMs: t.ReapInterval.Milliseconds(), SweepMax: t.ReapPerMinute, NeverUsedMs: t.ReapNeverUsedAfter.Milliseconds(),
+		},
+		Tree: p.store.Tree(), Log: p.store.Log(), Store: p.store, Clients: p.server, Logger: p.logger,
+		Proposed: p.metrics.Counter("proposal_count"),
+		Applied:  p.metrics.Counter("commit_count"),
+		Expired:  p.metrics.Counter("stale_sessions_expired"),
+	})
+	p.config = p.describeConfig()
+}
+
+// listenHTTP opens the operators' listeners. A port that is taken does not keep
+// clients from being served: it is logged, as ZooKeeper does.
+func (p *process) listenHTTP() {
+	handler := admin.NewHandler(admin.Options{Status: p.server.Status, Version: Version,
+		CommandURL: p.cfg.Admin.CommandURL, Log: p.logger})
+	listen := func(what string, addr config.Addr) {
+		l, err := admin.Listen(addr.Listen(), handler, p.logger)
+		if err != nil {
+			p.logger.Warn("running without "+what, zap.Error(err))
+			return
+		}
+		p.http = append(p.http, l)
+		p.logger.Info(what, zap.Stringer("address", l.Addr()))
+	}
+	if p.cfg.Admin.Enabled {
+		listen("admin port with /metrics, /livez and /readyz", p.cfg.Admin.Addr)
+	}
+	if p.cfg.Metrics.Prometheus {
+		listen("metrics port with /metrics", p.cfg.Metrics.Addr)
+	}
+}
+
+// stop ends everything in the reverse order: clients first, so that what they
+// asked is answered, the store last.
+func (p *process) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownLimit)
+	defer cancel()
+	var errs []error
+	for _, l := range p.http {
+		errs = append(errs, l.Close(ctx))
+	}
+	if p.server != nil {
+		errs = append(errs, p.server.Shutdown(ctx))
+	}
+	if p.member != nil {
+		p.member.Stop()
+	}
+	if p.store != nil {
+		errs = append(errs, p.store.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"zooid/config"
+)
+
+// newServe is the command that runs a server.
+func newServe() *cobra.Command {
+	var logLevel, pprofAddr string
+	var logJSON, printConfig bool
+	cmd := &cobra.Command{
+		Use:   "serve [zoo.cfg]",
+		Short: "Run a server",
+		Long: "Run a server on a ZooKeeper configuration file. Without one it listens on\n" +
+			"port 2181 and keeps its data below ./zooid-data.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			return withCode(exitUsage, cobra.MaximumNArgs(1)(cmd, args))
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			logger, err := newLogger(logLevel, logJSON)
+			if err != nil {
+				return withCode(exitUsage, err)
+			}
+			defer logger.Sync() //nolint:errcheck // standard error cannot be synced
+			file := ""
+			if len(args) > 0 {
+				file = args[0]
+			}
+			cfg, err := readConfig(file)
+			if err != nil {
+				return withCode(exitUsage, err)
+			}
+			if printConfig {
+				return printSettings(cmd.OutOrStdout(), cfg)
+			}
+			if pprofAddr != "" {
+				if err := servePprof(pprofAddr, logger); err != nil {
+					return withCode(exitListen, err)
+				}
+			}
+			return run(cmd.Context(), cfg, logger)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&logJSON, "log-json", false, "log lines in JSON")
+	f.BoolVar(&printConfig, "print-config", false, "print every setting, where it comes from and its effect, and end")
+	f.StringVar(&pprofAddr, "pprof", "", "serve Go's profiles on this address")
+	return cmd
+}
+
+// newLogger logs to standard error.
+func newLogger(level string, asJSON bool) (*zap.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	c := zap.NewProductionConfig()
+	c.Level = zap.NewAtomicLevelAt(l)
+	c.DisableStacktrace, c.DisableCaller, c.Sampling = true, true, nil
+	c.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
+	c.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
+	if !asJSON {
+		c.Encoding = "console"
+		c.EncoderConfig.EncodeLevel = zapcore.CapitalLevelEncoder
+	}
+	return c.Build()
+}
+
+// readConfig reads zoo.cfg and what else stands around a server (variables,
+// myid), and judges it. Without a file, and outside of a container, the
+// defaults hold.
+func readConfig(file string) (*config.Config, error) {
+	env := environment()
+	text, source := []byte(config.DefaultText), "built-in defaults"
+	var err error
+	if file == "" {
+		if file, err = containerConfig(env); err != nil {
+			return nil, err
+		}
+	}
+	if file != "" {
+		source = file
+		if text, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
+		}
+	}
+	cfg, err := config.Parse(text, source, nil, env)
+	if err != nil {
+		return nil, err
+	}
+	myid, err := os.ReadFile(filepath.Join(cfg.Storage.DataDir, "myid"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("myid: %w", err)
+	}
+	if err := cfg.Identify(myid); err != nil {
+		return nil, err
+	}
+	return cfg, cfg.Standalone()
+}
+
+// containerConfig does what the entry point of ZooKeeper's official image does:
+// where ZOO_CONF_DIR is set it writes zoo.cfg and myid from the ZOO_* variables,
+// each unless it is there, and gives the name of zoo.cfg.
+func containerConfig(env map[string]string) (file string, err error) {
+	dir := env["ZOO_CONF_DIR"]
+	if dir == "" {
+		return "", nil
+	}
+	text, myid := config.Docker(env)
+	file = filepath.Join(dir, "zoo.cfg")
+	if err := writeNew(file, text); err != nil {
+		return "", err
+	}
+	data := env["ZOO_DATA_DIR"]
+	if data == "" {
+		data = "/data"
+	}
+	return file, writeNew(filepath.Join(data, "myid"), myid)
+}
+
+// writeNew writes a file unless it exists.
+func writeNew(file, text string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// printSettings lists what is in force.
+func printSettings(out io.Writer, cfg *config.Config) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tVALUE\tFROM\tEFFECT")
+	for _, s := range cfg.Settings() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Key, s.Value, s.Where, s.Effect)
+	}
+	return w.Flush()
+}
+
+func environment() map[string]string {
+	env := map[string]string{}
+	for _, kv := range os.Environ() {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+	return env
+}
+
+// servePprof serves Go's profiles, and nothing else, until the process ends.
+func servePprof(addr string, logger *zap.Logger) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("--pprof: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := srv.Serve(l); err != nil {
+			logger.Warn("profiles are no longer served", zap.Error(err))
+		}
+	}()
+	return nil
+}

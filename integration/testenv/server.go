@@ -1,0 +1,281 @@
+package testenv
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// SuperAuth is the digest authentication that every server of this package
+// takes for its super user.
+const SuperAuth = "super:secret"
+
+// Config says how a server is to be started; the zero value is BaseConfig on an
+// empty data directory.
+type Config struct {
+	// Keys are zoo.cfg keys, set over BaseConfig's.
+	Keys map[string]string
+	// Bare are properties that Java reads from -D only; Zooid takes them as
+	// zoo.cfg keys.
+	Bare map[string]string
+	// Flags are further command line flags of the JVM, or of zooid serve.
+	Flags []string
+	// DataDir is kept when the test ends; empty stands for a new folder that is
+	// removed.
+	DataDir string
+}
+
+// BaseConfig is the zoo.cfg that every server gets.
+func BaseConfig() map[string]string {
+	sum := sha1.Sum([]byte(SuperAuth))
+	return map[string]string{
+		"tickTime":                                 "2000",
+		"maxClientCnxns":                           "0",
+		"clientPortAddress":                        "127.0.0.1",
+		"admin.enableServer":                       "false",
+		"admin.serverAddress":                      "127.0.0.1",
+		"4lw.commands.whitelist":                   "*",
+		"extendedTypesEnabled":                     "true",
+		"autopurge.purgeInterval":                  "0",
+		"preAllocSize":                             "512",
+		"snapCount":                                "1000000",
+		"clientPortListenBacklog":                  "4096",
+		"DigestAuthenticationProvider.superDigest": "super:" + base64.StdEncoding.EncodeToString(sum[:]),
+	}
+}
+
+// Server is a ZooKeeper-protocol server that a test talks to.
+type Server struct {
+	Kind    string
+	Addr    string // host:port for clients
+	DataDir string // empty for an external one
+
+	t      testing.TB
+	cfg    Config
+	port   int
+	folder string // zoo.cfg and what else belongs to the process
+	proc   *process
+	log    *logBuffer
+}
+
+// Start starts a server of the kind and waits until it answers. It ends with
+// the test, whose log gets the end of the server's if the test fails.
+func Start(t testing.TB, kind string, cfg Config) *Server {
+	t.Helper()
+	s := Prepare(t, kind, cfg)
+	if err := s.Start(); err != nil {
+		t.Fatalf("%v\n%s", err, s.log.tail(8<<10))
+	}
+	return s
+}
+
+// Prepare is Start without the start: what a test of refusals needs.
+func Prepare(t testing.TB, kind string, cfg Config) *Server {
+	t.Helper()
+	s := &Server{Kind: kind, t: t, cfg: cfg, DataDir: cfg.DataDir, folder: t.TempDir(), log: new(logBuffer)}
+	if s.DataDir == "" {
+		s.DataDir = filepath.Join(s.folder, "data")
+	}
+	if kind == KindJava {
+		NeedJava(t)
+		takePlace(t, placeServer)
+	} else {
+		zooidBinary(t)
+	}
+	s.Move()
+	t.Cleanup(func() {
+		if s.Running() {
+			s.proc.kill()
+		}
+		if t.Failed() {
+			t.Logf("log of the %s server on %s:\n%s", s.Kind, s.DataDir, s.log.tail(8<<10))
+		}
+	})
+	return s
+}
+
+// StartBeside is Start for the second Java server of a test, which takes the
+// client JVM's place.
+func StartBeside(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	takePlace(t, placeClient)
+	s := &Server{Kind: KindJava, t: t, cfg: cfg, folder: t.TempDir(), log: new(logBuffer)}
+	s.DataDir = filepath.Join(s.folder, "data")
+	s.Move()
+	t.Cleanup(func() {
+		if s.Running() {
+			s.proc.kill()
+		}
+	})
+	if err := s.Start(); err != nil {
+		t.Fatalf("%v\n%s", err, s.log.tail(8<<10))
+	}
+	return s
+}
+
+// Move gives a server that does not run a new port.
+func (s *Server) Move() {
+	s.port = FreePort(s.t)
+	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
+}
+
+// SetKind makes a stopped server's next start one of the other kind, on the
+// same data directory.
+func (s *Server) SetKind(kind string) {
+	s.Kind = kind
+	if kind == KindZooid {
+		zooidBinary(s.t)
+	} else {
+		NeedJava(s.t)
+	}
+}
+
+// Start starts a server that does not run, on its port and data directory, and
+// waits until it answers.
+func (s *Server) Start() error {
+	if err := s.Launch(); err != nil {
+		return err
+	}
+	limit := 20 * time.Second
+	if s.Kind == KindJava {
+		limit = 60 * time.Second
+	}
+	for deadline := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
+		err := s.answers()
+		switch {
+		case err == nil:
+			return nil
+		case s.proc.exited():
+			return fmt.Errorf("the %s server ended at its start, exit code %d", s.Kind, s.proc.exitCode())
+		case time.Now().After(deadline):
+			return fmt.Errorf("the %s server does not answer within %v: %w", s.Kind, limit, err)
+		}
+	}
+}
+
+// Launch starts the process and waits for nothing.
+func (s *Server) Launch() error {
+	file := filepath.Join(s.folder, "zoo.cfg")
+	if err := os.WriteFile(file, []byte(s.zooCfg()), 0o644); err != nil {
+		return err
+	}
+	var cmd *exec.Cmd
+	if s.Kind == KindJava {
+		flags := s.cfg.Flags
+		for k, v := range s.cfg.Bare {
+			flags = append(flags, "-D"+k+"="+v)
+		}
+		cmd = NeedJava(s.t).command(flags, "", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
+	} else {
+		cmd = exec.Command(zooidBinary(s.t), append(append([]string{"serve"}, s.cfg.Flags...), file)...)
+	}
+	cmd.Dir = s.folder
+	var err error
+	s.proc, err = startProcess(cmd, s.log)
+	return err
+}
+
+// zooCfg is the text of the configuration file.
+func (s *Server) zooCfg() string {
+	keys := BaseConfig()
+	for k, v := range s.cfg.Keys {
+		keys[k] = v
+	}
+	if s.Kind == KindZooid {
+		for k, v := range s.cfg.Bare {
+			keys[k] = v
+		}
+	}
+	keys["dataDir"] = s.DataDir
+	keys["clientPort"] = strconv.Itoa(s.port)
+	lines := make([]string, 0, len(keys))
+	for k, v := range keys {
+		lines = append(lines, k+"="+v+"\n")
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "")
+}
+
+// answers tells whether the server serves.
+func (s *Server) answers() error {
+	text, err := Word(s.Addr, "srvr")
+	if err == nil && !strings.Contains(text, "Mode: ") {
+		err = fmt.Errorf("srvr says %q", text)
+	}
+	return err
+}
+
+// Owned tells whether the test may kill and restart the server.
+func (s *Server) Owned() bool { return s.Kind != KindExternal }
+
+// Running tells whether the process has been started and has not ended.
+func (s *Server) Running() bool { return s.proc != nil && !s.proc.exited() }
+
+// Kill ends the server as kill -9 does.
+func (s *Server) Kill() { s.proc.kill() }
+
+// Stop asks the server to end by SIGTERM, and returns its exit code.
+func (s *Server) Stop() (exitCode int, err error) {
+	if err := s.proc.terminate(30 * time.Second); err != nil {
+		return -1, err
+	}
+	return s.proc.exitCode(), nil
+}
+
+// AwaitExit waits for the process to end by itself.
+func (s *Server) AwaitExit(limit time.Duration) (exitCode int, err error) {
+	select {
+	case <-s.proc.done:
+		return s.proc.exitCode(), nil
+	case <-time.After(limit):
+		return -1, fmt.Errorf("the %s server still runs after %v", s.Kind, limit)
+	}
+}
+
+// Signal sends the process a signal by its pid.
+func (s *Server) Signal(sig os.Signal) error { return s.proc.cmd.Process.Signal(sig) }
+
+// Log is the end of what the server wrote to its standard output and error.
+func (s *Server) Log() string { return s.log.String() }
+
+// ResidentBytes is the server's resident memory, 0 if it cannot be told.
+func (s *Server) ResidentBytes() int64 { return s.proc.residentBytes() }
+
+// SetKey changes a zoo.cfg key for the next start.
+func (s *Server) SetKey(key, value string) {
+	keys := map[string]string{key: value}
+	for k, v := range s.cfg.Keys {
+		if k != key {
+			keys[k] = v
+		}
+	}
+	s.cfg.Keys = keys
+}
+
+// FreePort finds a port on 127.0.0.1 on which nothing listens. It is taken from
+// below the range that the system gives to outgoing connections, so it is still
+// free when a server that was killed comes back to it.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 1000 {
+		port := 20000 + rand.IntN(12000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return port
+	}
+	t.Fatal("no free port between 20000 and 32000")
+	return 0
+}

@@ -1,0 +1,178 @@
+package peer
+
+import (
+	"fmt"
+
+	"zooid/session"
+	"zooid/wire"
+	"zooid/zab"
+	"zooid/znode"
+)
+
+// Config is what a peer is told about its place and its rules.
+type Config struct {
+	SID    wire.SID     // top byte of the session ids that it makes
+	TickMs int64        // width of the buckets in which sessions expire
+	Keys   session.Keys // passwords of sessions
+
+	// SweepMs is the pause between two searches for empty containers and for
+	// TTL nodes past their time; SweepMax the most deletions a minute;
+	// NeverUsedMs, if positive, the age at which a container that never had a
+	// child goes too.
+	SweepMs     int64
+	SweepMax    int
+	NeverUsedMs int64
+}
+
+// Entry is a transaction for the log: its zxid and its encoding.
+type Entry = wire.Entry
+
+// proposal is a transaction between its proposal and its application, with
+// what its reply needs.
+type proposal struct {
+	txn  *wire.Txn
+	conn znode.ConnID
+	op   wire.OpCode // what was asked; the txn of a refused request says OpError
+}
+
+// Peer is the machine. Its zero value is not usable; see New.
+type Peer struct {
+	cfg  Config
+	tree *znode.Tree
+	view *znode.View
+	zab  *zab.Solo
+
+	// inFlight holds the proposals that are not applied, oldest first; the
+	// first committed of them are final.
+	inFlight  []proposal
+	committed int
+
+	ready Ready
+	// syncs wait for what is committed to be applied.
+	syncs []*znode.Request
+
+	clock   session.Clock
+	tracker *session.Tracker
+	ids     *session.IDs
+	sweep   sweep
+}
+
+// Ready is what the peer wants done outside of it. It is valid until the next
+// call that changes the peer.
+type Ready struct {
+	// Entries are to be appended to the log, in this order. Their payloads
+	// belong to the receiver.
+	Entries []Entry
+	// Attached are the answers to re-attachments that need no transaction.
+	Attached []Attached
+}
+
+// Attached answers an Attach. A Session of 0 says that there is no such
+// session, or that the password is wrong.
+type Attached struct {
+	Conn      znode.ConnID
+	Session   wire.SessionID
+	TimeoutMs int32
+	Passwd    [16]byte
+}
+
+// New makes the peer of a member alone. The tree has everything that the log
+// has, up to tree.LastZxid(). unixMs is the wall clock in ms since 1970, from
+// which session ids are made. Every session of the tree gets a full timeout.
+func New(cfg Config, tree *znode.Tree, unixMs int64) *Peer {
+	p := &Peer{
+		cfg:     cfg,
+		tree:    tree,
+		view:    znode.NewView(tree),
+		zab:     zab.NewSolo(tree.LastZxid()),
+		tracker: session.NewTracker(cfg.TickMs),
+		ids:     session.NewIDs(cfg.SID, unixMs),
+	}
+	tree.Sessions(func(id wire.SessionID, timeoutMs, _ int32) {
+		p.tracker.Add(id, timeoutMs, p.clock.Now())
+		p.ids.Avoid(id)
+	})
+	return p
+}
+
+// Submit takes a client's request. timeMs is the wall clock in ms since 1970,
+// which becomes the time of the transaction. The request's memory must stay
+// unchanged until its outcome.
+func (p *Peer) Submit(r *znode.Request, timeMs int64) {
+	if r.Op == wire.OpSync {
+		p.syncs = append(p.syncs, r)
+		return
+	}
+	p.propose(r, timeMs)
+}
+
+// propose makes r's transaction and hands it to the log. A request that is
+// refused takes a zxid as well, as in ZooKeeper.
+func (p *Peer) propose(r *znode.Request, timeMs int64) {
+	txn := p.view.Prepare(r, p.zab.Propose(), timeMs)
+	p.inFlight = append(p.inFlight, proposal{txn: txn, conn: r.Conn, op: r.Op})
+	p.ready.Entries = append(p.ready.Entries, Entry{Zxid: txn.Zxid, Payload: txn.Append(nil)})
+}
+
+// Durable says that the log has every entry up to z on disk.
+func (p *Peer) Durable(z wire.Zxid) {
+	p.zab.Durable(z)
+	after, upTo := p.zab.Commit()
+	p.committed += int(upTo - after)
+}
+
+// Ready gives what is to be done and forgets it.
+func (p *Peer) Ready() Ready {
+	r := p.ready
+	p.ready = Ready{Entries: r.Entries[len(r.Entries):], Attached: r.Attached[len(r.Attached):]}
+	return r
+}
+
+// Pending reports whether Apply has something to do.
+func (p *Peer) Pending() bool { return p.committed > 0 || len(p.syncs) > 0 }
+
+// Outstanding is the number of proposals that are not applied yet.
+func (p *Peer) Outstanding() int { return len(p.inFlight) }
+
+// Apply applies the next committed transaction and fills out with its result,
+// its events and whom the reply belongs to; the slices in out are reused. When
+// everything committed is applied it gives the outcomes of the syncs that came
+// meanwhile. It reports false, and leaves out alone, if there is nothing more.
+// The caller holds the tree's write lock.
+func (p *Peer) Apply(out *znode.Applied) bool {
+	switch {
+	case p.committed > 0:
+		p.applyNext(out)
+	case len(p.syncs) > 0:
+		r := p.syncs[0]
+		p.syncs = p.syncs[1:]
+		*out = znode.Applied{Conn: r.Conn, Session: r.Session, Cxid: r.Cxid, Op: r.Op, Zxid: p.tree.LastZxid(),
+			Multi: out.Multi[:0], Events: out.Events[:0]}
+		if body, ok := r.Body.(*wire.PathRequest); ok {
+			out.Path = body.Path
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *Peer) applyNext(out *znode.Applied) {
+	next := p.inFlight[0]
+	p.inFlight[0] = proposal{} // let its memory go
+	p.inFlight = p.inFlight[1:]
+	p.committed--
+	if next.txn.Zxid <= p.tree.LastZxid() {
+		panic(fmt.Sprintf("peer: applying %v after %v", next.txn.Zxid, p.tree.LastZxid()))
+	}
+	p.tree.Apply(next.txn, out)
+	p.view.Applied(next.txn.Zxid)
+	out.Conn, out.Op = next.conn, next.op
+	out.Session, out.Cxid, out.Zxid = next.txn.Session, next.txn.Cxid, next.txn.Zxid
+	if out.Created != 0 {
+		p.tracker.Add(out.Created, out.TimeoutMs, p.clock.Now())
+	}
+	if out.Closed != 0 {
+		p.tracker.Remove(out.Closed)
+	}
+}

@@ -1,0 +1,215 @@
+package server
+
+import (
+	"go.uber.org/zap"
+
+	"zooid/wire"
+	"zooid/znode"
+)
+
+// loop is what the member's loop keeps between two calls.
+type loop struct {
+	touched  []*conn // have something to be written
+	answered int64   // requests answered since the last Flush
+	now      int64   // time of the batch, see Server.now; 0 = ask
+	frame    []byte  // an encoded event
+}
+
+// time is the time at which the loop's current batch is answered.
+func (l *loop) time(s *Server) int64 {
+	if l.now == 0 {
+		l.now = s.now()
+	}
+	return l.now
+}
+
+// touch has Flush write what c has queued. The caller holds c.mu.
+func (l *loop) touch(c *conn) {
+	if !c.mu.touched {
+		c.mu.touched = true
+		l.touched = append(l.touched, c)
+	}
+}
+
+// Attached answers Member.Attach: the connection has the session id now, with
+// this timeout and password. id 0 says that there is no such session, or that
+// the password is wrong. Another connection of the session here is closed.
+//
+// It is called by the member's loop, as are all methods of this file.
+func (s *Server) Attached(who znode.ConnID, id wire.SessionID, timeoutMs int32, passwd [16]byte) {
+	s.mu.Lock()
+	c := s.mu.conns[who]
+	var old *conn
+	if c != nil && id != 0 {
+		old = s.mu.sessions[id]
+		s.mu.sessions[id] = c
+	}
+	s.mu.Unlock()
+	if c == nil {
+		return
+	}
+	if old != nil && old != c {
+		old.close("its session moved to another connection from " + c.remote.String())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.closed {
+		return
+	}
+	r := wire.ConnectResponse{TimeoutMs: timeoutMs, SessionID: id, Passwd: passwd[:], HasReadOnly: c.mu.hasReadOnly}
+	if id == 0 {
+		r.TimeoutMs, r.Passwd = 0, make([]byte, len(passwd))
+		c.mu.finishing = true
+	}
+	o := c.buffer()
+	start := len(o.b)
+	o.b = wire.EndFrame(r.Append(wire.BeginFrame(o.b)), start)
+	c.mu.phase = phaseServing
+	c.mu.timeoutMs = timeoutMs
+	c.mu.reader.Session = id
+	c.mu.stats.packetOut()
+	c.mu.changed.Broadcast()
+	s.loop.touch(c)
+}
+
+// Applied tells the outcome of one transaction. It is called under the tree's
+// write lock, for one transaction after the other. The events go out first,
+// then the reply to whoever asked, then the replies to its reads that waited.
+func (s *Server) Applied(a *znode.Applied) {
+	if len(a.Events) > 0 {
+		s.deliver(a.Events)
+	}
+	if a.Conn == 0 {
+		return
+	}
+	c := s.lookup(a.Conn)
+	if c == nil {
+		s.stats.staleReplies(1)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.closed {
+		return
+	}
+	it := c.mu.queue.find(a.Cxid, a.Op)
+	switch {
+	case it == nil && c.mu.finishing:
+		return // its session has ended meanwhile
+	case it == nil:
+		s.log.Error("the outcome of a request that nobody made; closing its connection", zap.Stringer("client", c.remote),
+			zap.Stringer("session", a.Session), zap.Stringer("operation", a.Op), zap.Int32("xid", a.Cxid))
+		c.closeLocked("its replies are out of step")
+		return
+	case a.Err == wire.ErrSessionMoved:
+		// The client has gone to another member; ZooKeeper too says nothing.
+		c.closeLocked("its session moved to another member")
+		return
+	}
+	c.settle(it, a)
+	s.loop.answered += c.answerDue(s.loop.time(s))
+	c.checkOut()
+	c.mu.changed.Broadcast()
+	s.loop.touch(c)
+}
+
+// settle notes the outcome of the request it: as a reply at once if its turn
+// has come. The caller holds c.mu.
+func (c *conn) settle(it *item, a *znode.Applied) {
+	s := c.srv
+	now := s.loop.time(s)
+	s.stats.updates(micros(now - it.at))
+	c.mu.queue.awaited--
+	if it != c.mu.queue.head() {
+		it.state, it.body = stateReply, appendOutcome(nil, a)
+		return
+	}
+	o := c.buffer()
+	start := len(o.b)
+	o.b = appendOutcome(o.b, a)
+	c.mu.stats.replied(a.Zxid, int64(len(o.b)-start))
+	c.mu.stats.took(now-it.at, 1, now)
+	c.mu.queue.pop()
+	s.loop.answered++
+}
+
+// deliver puts the events on the queues of those who watch. Each is encoded
+// once.
+func (s *Server) deliver(events []znode.Event) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	bytes := 0
+	for i := range events {
+		e := &events[i]
+		s.loop.frame = appendEvent(s.loop.frame[:0], e)
+		// Most ACLs let everybody read, and then nobody need be asked.
+		open := s.o.SkipACL || s.o.Auth.Permits(e.ACL, wire.PermRead, nil)
+		for _, id := range e.Watchers {
+			if c := s.mu.conns[id]; c != nil && c.event(e, s.loop.frame, open) {
+				bytes += len(s.loop.frame)
+			}
+		}
+		s.stats.fired(e.Type, len(e.Watchers))
+	}
+	s.stats.eventBytes(int64(bytes))
+}
+
+// event queues an event, if the client may see it.
+func (c *conn) event(e *znode.Event, frame []byte, open bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.closed || !open && !c.srv.o.Auth.Permits(e.ACL, wire.PermRead, c.mu.reader.IDs) {
+		return false
+	}
+	c.append(frame)
+	c.mu.stats.packetOut()
+	c.checkOut()
+	c.srv.loop.touch(c)
+	return true
+}
+
+// Flush writes what the calls before it have queued. The tree's lock is
+// released.
+func (s *Server) Flush() {
+	l := &s.loop
+	if l.answered > 0 {
+		s.outstanding.Add(-l.answered)
+		l.answered = 0
+		s.wakeStalled()
+	}
+	for i, c := range l.touched {
+		c.flush()
+		l.touched[i] = nil
+	}
+	l.touched = l.touched[:0]
+	l.now = 0
+}
+
+// SessionClosed says that a session has ended. Its connection here, if there is
+// one, is closed after what is queued for it; requests that are not answered
+// yet get no reply.
+func (s *Server) SessionClosed(id wire.SessionID) {
+	s.mu.RLock()
+	c := s.mu.sessions[id]
+	s.mu.RUnlock()
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.loop.answered += int64(c.mu.queue.len())
+	c.mu.queue.clear()
+	c.mu.backlog = false
+	c.mu.finishing = true
+	s.loop.touch(c)
+}
+
+// Touched visits every session that has a connection here with the session
+// clock at which it was last heard.
+func (s *Server) Touched(visit func(id wire.SessionID, at int64)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id, c := range s.mu.sessions {
+		visit(id, c.heard.Load())
+	}
+}

@@ -1,0 +1,38 @@
+// Package server is the clients' network: it listens, speaks the client
+// protocol on every connection, answers reads itself, and hands the rest to
+// the member.
+//
+//	socket ─► read(2): many frames ─► handshake, reads, pings, auth ─► replies ─┐
+//	                                   │                                        ▼
+//	                                   └─► writes ─► Member.Submit          out buffer ─► one write(2)
+//	                                                     ┊                      ▲
+//	            the member's loop: Clients.Applied: events, the write's reply, ─┘
+//	                               then the reads that waited behind it
+//
+// Every connection has one goroutine, which parks in a read without holding a
+// buffer. It answers reads under the tree's read lock while no write of its
+// connection is in flight; a read behind a write waits in the connection's
+// queue and is answered by the member's loop, under the tree's write lock, right
+// after that write's reply. So the replies of a connection come in the order of
+// its requests, and an event comes before any reply that shows the change:
+// whatever is made under a hold of the tree's lock is put in the connection's
+// out buffer under that hold. Only auth and sasl are answered at receipt.
+//
+// Promises:
+//   - The loop never waits here: it appends to buffers, and writes to sockets
+//     without blocking. What a socket does not take goes to a goroutine of that
+//     connection, which lives as long as the congestion.
+//   - Everything is bounded. A connection that has too much unanswered or
+//     unread is not read from until that shrinks; one whose events and replies
+//     pile up beyond a bound because it does not read them is cut off. What is
+//     refused is logged with the client, what it was, and the limit.
+//   - Undecodable requests never get past this package.
+//
+// Locks are taken in this order: the tree's, the registry's (Server.mu), a
+// connection's (conn.mu). Methods that implement the member's side (clients.go)
+// are called by its loop only; all else is safe for any goroutine.
+//
+// Read member.go and server.go, then conn.go, input.go, request.go, handshake.go
+// and reply.go for the connection's goroutine, clients.go for the loop's side,
+// output.go for the way out, and limit.go, stats.go and word.go.
+package server

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"bytes"
+
+	"go.uber.org/zap"
+
+	"zooid/session"
+	"zooid/wire"
+)
+
+// connect takes a ConnectRequest and asks the member for the session. It is
+// false if the connection is refused, in all cases without a word to the
+// client. The order of the checks is ZooKeeper's.
+func (c *conn) connect(frame []byte) bool {
+	s := c.srv
+	s.stats.handshakes(1)
+	c.mu.Lock()
+	c.mu.stats.packetIn()
+	c.mu.Unlock()
+	var r wire.ConnectRequest
+	if err := wire.Unmarshal(frame, &r); err != nil {
+		c.refuse("undecodable handshake", zap.Error(err))
+		return false
+	}
+	m := s.serving()
+	switch {
+	case m == nil:
+		s.stats.closedNotServing(1)
+		c.close("not serving")
+		return false
+	case c.wordsOnly:
+		s.stats.rejected(1)
+		c.refuse("too many connections", c.overLimit)
+		return false
+	case !s.connects.take():
+		s.stats.rejected(1)
+		c.refuse("too many handshakes at once", zap.Int("connection_throttle_tokens", s.o.ConnectTokens))
+		return false
+	}
+	tree := m.Tree()
+	tree.RLock()
+	last := tree.LastZxid()
+	tree.RUnlock()
+	if r.LastZxidSeen > last {
+		c.refuse("the client has seen a later state than this server", zap.Stringer("zxid_seen", r.LastZxidSeen),
+			zap.Stringer("zxid", last))
+		return false
+	}
+	if r.SessionID != 0 {
+		s.stats.reattaches(1)
+	}
+	c.mu.Lock()
+	c.member, c.tree = m, tree
+	c.mu.phase = phaseAttaching
+	c.mu.hasReadOnly = r.HasReadOnly
+	c.mu.stats.asked("SESS", 0)
+	c.mu.Unlock()
+	c.heard.Store(m.SessionNow())
+	timeout := session.Negotiate(r.TimeoutMs, s.o.MinTimeoutMs, s.o.MaxTimeoutMs)
+	m.Attach(c.id, r.SessionID, bytes.Clone(r.Passwd), timeout)
+	return true
+}

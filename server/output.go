@@ -1,0 +1,243 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// outHigh is how many unwritten bytes stop a connection's own goroutine
+	// from producing more.
+	outHigh = 1 << 20
+	// outChunk is how many bytes are gathered before they are written although
+	// more is to come.
+	outChunk = 256 << 10
+	// outKeep is the largest buffer that is kept for reuse.
+	outKeep = 512 << 10
+	// lingerTime is how long a client may take to read what was queued before
+	// its connection's end.
+	lingerTime = 5 * time.Second
+)
+
+// outBuffer is bytes on their way out.
+type outBuffer struct{ b []byte }
+
+var outBuffers = sync.Pool{New: func() any { return &outBuffer{b: make([]byte, 0, 4096)} }}
+
+func (o *outBuffer) release() {
+	if cap(o.b) <= outKeep {
+		o.b = o.b[:0]
+		outBuffers.Put(o)
+	}
+}
+
+// output is the state of a write under way.
+type output struct {
+	ready func(fd uintptr) bool // conn.writeReady, made once
+	b     []byte
+	n     int
+	err   error
+}
+
+// buffer is the buffer to append to; the caller holds c.mu and puts the
+// result back in its b.
+func (c *conn) buffer() *outBuffer {
+	if c.mu.buf == nil {
+		c.mu.buf = outBuffers.Get().(*outBuffer)
+	}
+	return c.mu.buf
+}
+
+// append queues bytes for the client. The caller holds c.mu.
+func (c *conn) append(b []byte) {
+	o := c.buffer()
+	o.b = append(o.b, b...)
+}
+
+// outBytes is how much waits for the client. The caller holds c.mu.
+func (c *conn) outBytes() int {
+	n := c.mu.unsent
+	if c.mu.buf != nil {
+		n += len(c.mu.buf.b)
+	}
+	return n
+}
+
+// checkOut cuts the connection off if too much waits for its client. The
+// caller holds c.mu.
+func (c *conn) checkOut() {
+	if limit := c.srv.o.QueueBytes; c.outBytes() > limit {
+		c.cutOffLocked("client does not read its events and replies", zap.Int("bytes", limit))
+	}
+}
+
+// flush writes what is queued, without ever blocking. If somebody writes
+// already, that one will write this too.
+func (c *conn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.touched = false
+	c.mu.stats.publish(&c.srv.stats, c.shard)
+	if c.mu.writing || c.mu.closed {
+		return
+	}
+	c.mu.writing = true
+	for c.mu.buf != nil {
+		b := c.takeBuffer()
+		c.mu.Unlock()
+		n, err := c.tryWrite(b.b)
+		c.mu.Lock()
+		if err != nil {
+			c.closeLocked(err.Error())
+		}
+		if c.mu.closed {
+			b.release()
+			c.mu.writing = false
+			return
+		}
+		if n < len(b.b) {
+			c.startWriter(b, n)
+			return
+		}
+		c.mu.unsent = 0
+		b.release()
+	}
+	if c.mu.backlog {
+		c.startWriter(nil, 0)
+		return
+	}
+	c.written()
+}
+
+// takeBuffer takes what is to be written. The caller holds c.mu and the write.
+func (c *conn) takeBuffer() *outBuffer {
+	b := c.mu.buf
+	c.mu.buf = nil
+	c.mu.unsent = len(b.b)
+	c.srv.stats.bytesOut(int64(len(b.b)))
+	return b
+}
+
+// written ends a write after which nothing is left. The caller holds c.mu.
+func (c *conn) written() {
+	c.mu.writing = false
+	if c.mu.finishing && c.mu.queue.len() == 0 {
+		c.discardInput()
+		c.closeLocked("finished")
+	}
+}
+
+// tryWrite writes what the socket takes without blocking.
+func (c *conn) tryWrite(b []byte) (int, error) {
+	if c.raw == nil {
+		return 0, nil // a write may block, so it belongs to the writer
+	}
+	c.out.b, c.out.n, c.out.err = b, 0, nil
+	err := c.raw.Write(c.out.ready)
+	c.out.b = nil
+	if err == nil {
+		err = c.out.err
+	}
+	return c.out.n, err
+}
+
+// writeReady writes once; it never asks to be called again.
+func (c *conn) writeReady(fd uintptr) bool {
+	for {
+		n, err := syscall.Write(int(fd), c.out.b)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+		case err != nil:
+			c.out.err = os.NewSyscallError("write", err)
+		default:
+			c.out.n = n
+		}
+		return true
+	}
+}
+
+// startWriter leaves the rest of the writing, b from n on and what comes, to a
+// goroutine. The caller holds c.mu and the write, which passes over.
+func (c *conn) startWriter(b *outBuffer, n int) {
+	if c.mu.finishing {
+		c.nc.SetWriteDeadline(time.Now().Add(lingerTime))
+	}
+	c.srv.running.Go(func() { c.write(b, n) })
+}
+
+// write is the goroutine of a congested connection: it writes, waiting for the
+// client, until nothing is left.
+func (c *conn) write(b *outBuffer, n int) {
+	for {
+		var err error
+		if b != nil {
+			err = c.writeAll(b.b[n:])
+			b.release()
+		}
+		c.answerBacklog()
+		c.mu.Lock()
+		c.mu.unsent = 0
+		if err != nil {
+			c.closeLocked(err.Error())
+		}
+		c.mu.changed.Broadcast()
+		if c.mu.closed || c.mu.buf == nil {
+			if c.mu.closed {
+				c.mu.writing = false
+			} else {
+				c.written()
+			}
+			c.mu.Unlock()
+			return
+		}
+		b, n = c.takeBuffer(), 0
+		if c.mu.finishing {
+			c.nc.SetWriteDeadline(time.Now().Add(lingerTime))
+		}
+		c.mu.Unlock()
+	}
+}
+
+// writeAll writes b in pieces. A client that takes them is there, even if its
+// pings have to wait because nothing is read meanwhile.
+func (c *conn) writeAll(b []byte) error {
+	const piece = 64 << 10
+	for len(b) > 0 {
+		n, err := c.nc.Write(b[:min(len(b), piece)])
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+		if c.member != nil {
+			c.heard.Store(c.member.SessionNow())
+		}
+	}
+	return nil
+}
+
+// discardInput throws away what has arrived and will not be read any more:
+// closing a socket with unread bytes resets the connection, and some systems
+// then withhold the last replies from their program.
+func (c *conn) discardInput() {
+	if c.raw == nil {
+		return
+	}
+	// The connection's own goroutine may be reading, and then there is nothing
+	// to throw away; Control does not wait for it.
+	c.raw.Control(func(fd uintptr) {
+		b := readBuffers.Get().(*readBuffer)
+		defer readBuffers.Put(b)
+		for range 16 {
+			if n, err := syscall.Read(int(fd), b.b[:]); n <= 0 && !errors.Is(err, syscall.EINTR) {
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,293 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.uber.org/zap"
+
+	"zooid/wire"
+	"zooid/znode"
+)
+
+const (
+	// keepTxns is how many txns Keep lets pass before it cuts without being
+	// forced to.
+	keepTxns = 1024
+	// drainRecords is how many znodes are copied out of the tree in one hold of
+	// its read lock: some tens of microseconds, for which the loop may wait.
+	drainRecords = 256
+	// rebuildBatchBytes is the size of the parts in which a whole tree goes to
+	// the store.
+	rebuildBatchBytes = 4 << 20
+)
+
+// keeper is the goroutine that brings the store up to the tree.
+//
+//	loop: Keep ─► Cut ─► keeper: drain ─► batch + marker ─► commit ─► flush, now and then
+type keeper struct {
+	cuts chan *znode.Cut
+	done chan struct{} // closed when the goroutine has ended
+	busy atomic.Bool   // from the cut on until it is committed
+	cut  wire.Zxid     // of the newest cut; the loop's
+
+	// rebuild says that the store's content is to be replaced by the next cut,
+	// which then is the whole tree. Until that is done there is no marker.
+	rebuild atomic.Bool
+	// whole is closed once the store holds a state of the tree.
+	whole chan struct{}
+
+	committed atomic.Int64 // zxid of the newest marker
+	flushed   atomic.Int64 // zxid of a marker that is on disk
+	flushLog  int64        // Store.logged when it was flushed last; the keeper's
+	// broken is closed when a commit has failed: nothing more is kept then.
+	broken chan struct{}
+}
+
+func (s *Store) startKeeper() {
+	k := &s.keeper
+	k.cuts = make(chan *znode.Cut, 1)
+	k.done = make(chan struct{})
+	k.broken = make(chan struct{})
+	go s.keepAll()
+}
+
+// Keep hands the tree's changes since the last time to the background writer
+// and returns at once. Only the loop may call it, not holding the tree's lock. It
+// does nothing while the previous changes are being written or, unless force is
+// set, as long as there are few.
+func (s *Store) Keep(force bool) {
+	k := &s.keeper
+	if k.busy.Load() || k.isBroken() || !force && distance(k.cut, s.tree.LastZxid()) < keepTxns {
+		return
+	}
+	s.tree.Lock()
+	cut := s.tree.Cut()
+	s.tree.Unlock()
+	if cut == nil {
+		return
+	}
+	k.cut = cut.Zxid
+	k.busy.Store(true)
+	k.cuts <- cut // has room: the keeper is not busy
+}
+
+// distance is the number of txns from a to b, as far as zxids tell: in a later
+// epoch those of the earlier ones are not counted.
+func distance(a, b wire.Zxid) int64 {
+	if a.Epoch() == b.Epoch() {
+		return int64(b - a)
+	}
+	return int64(b.Counter())
+}
+
+func (s *Store) keepAll() {
+	k := &s.keeper
+	defer close(k.done)
+	for cut := range k.cuts {
+		if err := s.keepCut(cut); err != nil {
+			// The log still has everything. What this cut held is no longer
+			// remembered, so no later state of the store would be right: the next
+			// start replays from the last one.
+			close(k.broken)
+			s.log.Error("the store takes no more changes until the next start", zap.String("dir", s.dir), zap.Error(err))
+			return
+		}
+		k.busy.Store(false)
+	}
+}
+
+func (k *keeper) isBroken() bool {
+	select {
+	case <-k.broken:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Store) keepCut(cut *znode.Cut) error {
+	k := &s.keeper
+	var err error
+	if k.rebuild.Load() {
+		err = s.writeWhole(cut)
+	} else {
+		err = s.writeCut(cut)
+	}
+	if err != nil {
+		return err
+	}
+	k.committed.Store(int64(cut.Zxid))
+	if k.rebuild.Load() {
+		return s.rebuilt(cut)
+	}
+	if distance(s.FlushedZxid(), cut.Zxid) < s.o.FlushTxns && s.logged.Load()-k.flushLog < flushLogBytes {
+		return nil
+	}
+	k.flushLog = s.logged.Load()
+	if err := s.flush(); err != nil {
+		return err
+	}
+	// The next start reads the log from about here: let it begin a file.
+	s.txns.Roll()
+	return nil
+}
+
+// writeCut commits a cut as one batch, so that what a crash leaves is exactly
+// the state at a marker.
+func (s *Store) writeCut(cut *znode.Cut) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	w := cutWriter{b: b}
+	w.deleted(cut)
+	for more := true; more; {
+		more = cut.Drain(drainRecords, w.node)
+	}
+	w.sessions(cut)
+	w.marker(cut)
+	return errors.Join(w.err, b.Commit(pebble.NoSync))
+}
+
+// writeWhole puts a cut that is the whole tree into the empty store, in parts:
+// only the last one has the marker, so a crash before it leaves a store that
+// the next start does not take for anything.
+func (s *Store) writeWhole(cut *znode.Cut) error {
+	if err := s.emptyStore(); err != nil {
+		return err
+	}
+	w := cutWriter{b: s.db.NewBatch()}
+	defer func() { w.b.Close() }()
+	for more := true; more; {
+		more = cut.Drain(drainRecords, w.node)
+		if w.b.Len() < rebuildBatchBytes || w.err != nil {
+			continue
+		}
+		w.err = w.b.Commit(pebble.NoSync)
+		w.b.Reset()
+	}
+	w.sessions(cut)
+	w.marker(cut)
+	return errors.Join(w.err, w.b.Commit(pebble.NoSync))
+}
+
+// emptyStore begins the store anew if it holds anything. Nobody else uses it
+// until keeper.whole is closed.
+func (s *Store) emptyStore() error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	used := it.First()
+	if err := it.Close(); err != nil || used {
+		s.log.Info("replacing the store", zap.String("dir", s.dir))
+		if err := errors.Join(s.db.Close(), s.fs.RemoveAll(s.dir)); err != nil {
+			return err
+		}
+		return s.openPebble()
+	}
+	return nil
+}
+
+func (s *Store) rebuilt(cut *znode.Cut) error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.keeper.rebuild.Store(false)
+	close(s.keeper.whole)
+	s.log.Info("the store holds the tree", zap.Stringer("zxid", cut.Zxid))
+	return nil
+}
+
+// flush makes what was committed before it durable.
+func (s *Store) flush() error {
+	z := s.keeper.committed.Load()
+	if z == s.keeper.flushed.Load() {
+		return nil
+	}
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("flush %s: %w", s.dir, err)
+	}
+	// The keeper and Snapshot both flush; the one that began earlier may end later.
+	for old := s.keeper.flushed.Load(); old < z; old = s.keeper.flushed.Load() {
+		if s.keeper.flushed.CompareAndSwap(old, z) {
+			break
+		}
+	}
+	return nil
+}
+
+// endKeeper writes the last changes and lets the goroutine end.
+func (s *Store) endKeeper() error {
+	k := &s.keeper
+	ended := make(chan error, 1)
+	go func() {
+		close(k.cuts)
+		<-k.done
+		if k.isBroken() {
+			ended <- fmt.Errorf("store %s lags behind, the next start replays the log from %v", s.dir, s.FlushedZxid())
+			return
+		}
+		s.tree.Lock()
+		cut := s.tree.Cut()
+		s.tree.Unlock()
+		var err error
+		if cut != nil {
+			err = s.keepCut(cut)
+		}
+		if err == nil {
+			err = s.flush()
+		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-s.room.full():
+		return nil // closePebble tells
+	}
+}
+
+// cutWriter adds a cut to a batch; the first error stays.
+type cutWriter struct {
+	b   *pebble.Batch
+	buf []byte
+	err error
+}
+
+func (w *cutWriter) note(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+func (w *cutWriter) deleted(cut *znode.Cut) {
+	for _, path := range cut.Deleted {
+		w.buf = append(append(w.buf[:0], nodePrefix), path...)
+		w.note(w.b.Delete(w.buf, nil))
+	}
+}
+
+func (w *cutWriter) node(path []byte, r *znode.Record) {
+	var err error
+	w.buf, err = putNode(w.b, path, r, w.buf)
+	w.note(err)
+}
+
+func (w *cutWriter) sessions(cut *znode.Cut) {
+	for _, c := range cut.Sessions {
+		key := appendSessionKey(w.buf[:0], c.ID)
+		if c.Closed {
+			w.note(w.b.Delete(key, nil))
+			continue
+		}
+		v := sessionEntry{c.ID, c.TimeoutMs, c.Cxid}.appendValue(key)[len(key):]
+		w.note(w.b.Set(key, v, nil))
+	}
+}
+
+func (w *cutWriter) marker(cut *znode.Cut) {
+	m := marker{zxid: cut.Zxid, digest: cut.Digest}
+	w.note(w.b.Set([]byte{markerKey}, m.append(nil), nil))
+}

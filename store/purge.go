@@ -1,0 +1,189 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.uber.org/zap"
+
+	"zooid/wire"
+)
+
+// fewerSnapshots is how many log budgets all log files together may take before
+// Purge keeps fewer snapshots than SnapRetain.
+const fewerSnapshots = 4
+
+// snapshotShare is the share of one core that writing a snapshot may take.
+const snapshotShare = 0.5
+
+// Snapshot writes a ZooKeeper snapshot of the newest state that the store holds,
+// from which ZooKeeper can go on together with the log files from z on. It
+// reads a point-in-time view, so nothing waits for it. If that snapshot is
+// already there it is not written again. Any goroutine may call it.
+func (s *Store) Snapshot() (file string, z wire.Zxid, err error) {
+	s.snapshotting.Lock()
+	defer s.snapshotting.Unlock()
+	return s.snapshot(newPacer(snapshotShare, s.stop))
+}
+
+func (s *Store) snapshot(pace *pacer) (string, wire.Zxid, error) {
+	select {
+	case <-s.stop:
+		return "", 0, errClosed
+	default:
+	}
+	select {
+	case <-s.keeper.whole:
+	case <-s.keeper.broken:
+		return "", 0, fmt.Errorf("store %s: it could not be written", s.dir)
+	case <-s.stop:
+		return "", 0, errClosed
+	}
+	view := s.db.NewSnapshot()
+	defer view.Close()
+	m, ok, err := readMarker(view)
+	if err != nil || !ok {
+		return "", 0, s.storeError(fmt.Errorf("no marker: %w", pebble.ErrCorruption))
+	}
+	// The store must never fall behind a snapshot of its own, or the next start
+	// would take the snapshot for ZooKeeper's and load it instead.
+	if err := s.flush(); err != nil {
+		return "", 0, err
+	}
+	if f, ok := s.existing(m.zxid); ok {
+		return f, m.zxid, nil
+	}
+	name, err := writeSnapshotFile(s.fs, s.snapDir, view, m, pace)
+	if err != nil {
+		return "", 0, err
+	}
+	s.txns.Roll() // so that the files before it can go one day
+	file := s.fs.PathJoin(s.snapDir, name)
+	s.log.Info("snapshot written", zap.String("file", file))
+	return file, m.zxid, nil
+}
+
+// existing is the plain snapshot of the state at z if it is there.
+func (s *Store) existing(z wire.Zxid) (file string, ok bool) {
+	f, _ := parseSnapshotName(snapshotName(z))
+	if err := f.inspect(s.fs, s.snapDir); err != nil || !f.complete {
+		return "", false
+	}
+	return s.fs.PathJoin(s.snapDir, f.name), true
+}
+
+// Purged tells what Purge did.
+type Purged struct {
+	Snapshot string   // that was written, "" if none
+	Removed  []string // file names, without directories
+}
+
+// Purge removes the snapshots and log files that neither a start of Zooid nor
+// one of ZooKeeper needs any more. What stays: the newest Options.SnapRetain
+// snapshots, every log file from the oldest of these on, and every log file
+// that the store would be replayed from. A snapshot is written first when so
+// much log follows the newest one that it would not become less otherwise; when
+// the log files together still take several times Options.LogBudget, fewer
+// snapshots are kept, but never none. Any goroutine may call it.
+func (s *Store) Purge() (p Purged, err error) {
+	s.snapshotting.Lock()
+	defer s.snapshotting.Unlock()
+	snaps, err := s.completeSnapshots()
+	if err != nil {
+		return p, err
+	}
+	if len(snaps) == 0 || s.logBytesSince(snaps[0].zxid) > s.o.LogBudget {
+		if p.Snapshot, _, err = s.snapshot(newPacer(snapshotShare, s.stop)); err != nil {
+			return p, err
+		}
+		if snaps, err = s.completeSnapshots(); err != nil {
+			return p, err
+		}
+	}
+	keep := min(s.o.SnapRetain, len(snaps))
+	for keep > 1 && s.logBytesSince(snaps[keep-1].zxid) > fewerSnapshots*s.o.LogBudget {
+		keep--
+	}
+	if keep == 0 {
+		return p, fmt.Errorf("purge %s: no snapshot", s.snapDir)
+	}
+	p.Removed, err = s.removeBefore(snaps[keep-1].zxid)
+	return p, err
+}
+
+func (s *Store) completeSnapshots() ([]snapshotFile, error) {
+	all, err := listSnapshots(s.fs, s.snapDir)
+	if err != nil {
+		return nil, err
+	}
+	var list []snapshotFile
+	for _, f := range all {
+		if f.complete {
+			list = append(list, f)
+		}
+	}
+	return list, nil
+}
+
+// logBytesSince is the size of the log files that hold anything behind z.
+func (s *Store) logBytesSince(z wire.Zxid) int64 {
+	files := s.txns.Files()
+	var n int64
+	for i, f := range files {
+		if i+1 < len(files) && files[i+1].First <= z+1 {
+			continue // ends at z or before
+		}
+		n += f.Size
+	}
+	return n
+}
+
+// removeBefore removes what is not needed if z is the oldest snapshot that is
+// kept. Snapshots go first: a snapshot without the log behind it would be a
+// trap, a log without its snapshot is only in the way.
+func (s *Store) removeBefore(z wire.Zxid) (removed []string, err error) {
+	all, err := listSnapshots(s.fs, s.snapDir)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(all) - 1; i >= 0 && all[i].zxid < z; i-- {
+		if err := s.fs.Remove(s.fs.PathJoin(s.snapDir, all[i].name)); err != nil {
+			return removed, fmt.Errorf("purge snapshot: %w", err)
+		}
+		removed = append(removed, all[i].name)
+	}
+	if len(removed) > 0 {
+		if err := syncDir(s.fs, s.snapDir); err != nil {
+			return removed, fmt.Errorf("purge snapshot: %w", err)
+		}
+	}
+	logs, err := s.txns.Purge(min(z, s.FlushedZxid()))
+	if removed = append(removed, logs...); len(removed) > 0 {
+		s.log.Info("purged", zap.Strings("files", removed), zap.Stringer("oldest snapshot", z))
+	}
+	return removed, err
+}
+
+// secureWayBack sees to it that ZooKeeper could go on from what is here: with a
+// snapshot, and a log that goes on from it.
+func (s *Store) secureWayBack() error {
+	snaps, err := s.completeSnapshots()
+	if err != nil {
+		return err
+	}
+	last, first := s.txns.Last(), s.txns.First()
+	if len(snaps) > 0 && (last <= snaps[0].zxid || first <= snaps[0].zxid+1 || first.Epoch() > snaps[0].zxid.Epoch()) {
+		return nil
+	}
+	if s.tree.LastZxid() == 0 {
+		// At first start the snapshot is there before the first acknowledgement.
+		_, _, err := s.Snapshot()
+		return err
+	}
+	s.background.Go(func() {
+		if _, _, err := s.Snapshot(); err != nil {
+			s.log.Error("no snapshot for ZooKeeper could be written", zap.Error(err))
+		}
+	})
+	return nil
+}

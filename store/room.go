@@ -1,0 +1,67 @@
+package store
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
+)
+
+// roomFS keeps Pebble from ever seeing a full disk: it makes the write wait
+// until there is room and then tries it again. Pebble by itself would retry a
+// flush without a pause, and end the process if it cannot write its manifest.
+// Only Pebble's own goroutines and the keeper wait; the log, which decides
+// whether writes are taken, has a way of its own.
+type roomFS struct {
+	vfs.FS
+	inner vfs.FS
+	dir   string
+	log   *zap.Logger
+
+	mu struct {
+		sync.Mutex
+		waiting chan struct{} // closed while somebody waits for room, else open
+	}
+}
+
+const (
+	roomRetry = time.Second
+	// roomWanted is the free space in bytes at which waiting ends: enough that
+	// the next flush does not at once run into the same wall.
+	roomWanted = 32 << 20
+)
+
+func newRoomFS(fs vfs.FS, dir string, log *zap.Logger) *roomFS {
+	r := &roomFS{inner: fs, dir: dir, log: log}
+	r.mu.waiting = make(chan struct{})
+	r.FS = vfs.OnDiskFull(fs, r.wait)
+	return r
+}
+
+// Unwrap is the file system below.
+func (r *roomFS) Unwrap() vfs.FS { return r.FS }
+
+// full is closed as long as Pebble waits for room.
+func (r *roomFS) full() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.waiting
+}
+
+func (r *roomFS) wait() {
+	r.mu.Lock()
+	close(r.mu.waiting)
+	r.mu.Unlock()
+	r.log.Error("disk full: the store waits for room, the log still holds every change", zap.String("dir", r.dir))
+	for {
+		time.Sleep(roomRetry)
+		if u, err := r.inner.GetDiskUsage(r.dir); err != nil || u.AvailBytes >= roomWanted {
+			break
+		}
+	}
+	r.mu.Lock()
+	r.mu.waiting = make(chan struct{})
+	r.mu.Unlock()
+	r.log.Info("the store tries to write again", zap.String("dir", r.dir))
+}

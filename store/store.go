@@ -1,0 +1,295 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
+
+	"zooid/txnlog"
+	"zooid/wire"
+	"zooid/znode"
+)
+
+// The defaults of Options.
+const (
+	DefaultSnapRetain = 3
+	DefaultLogBudget  = 1 << 30
+	DefaultFlushTxns  = 100_000
+)
+
+// flushLogBytes is the length of log after which the store is flushed even if
+// there were few txns, as they must be large ones.
+const flushLogBytes = 64 << 20
+
+var errClosed = errors.New("the store is closed")
+
+// Options says where a member keeps its data and how.
+type Options struct {
+	DataDir string // ZooKeeper's dataDir, without version-2
+	LogDir  string // ZooKeeper's dataLogDir, "" = DataDir
+	FS      vfs.FS // nil = the operating system's
+	Log     *zap.Logger
+	// SnapRetain is how many ZooKeeper snapshots Purge keeps; 0 means
+	// DefaultSnapRetain.
+	SnapRetain int
+	// LogBudget is how many bytes of log may follow the newest ZooKeeper
+	// snapshot before Purge writes a newer one; 0 means DefaultLogBudget.
+	LogBudget int64
+	// FlushTxns is how many txns a restart after a crash has to replay at
+	// most, give or take what was in flight; 0 means DefaultFlushTxns.
+	FlushTxns int64
+	// DeferTail leaves what the log holds beyond the store unapplied until
+	// ReplayTail. A member of an ensemble learns from its leader how much of
+	// that was committed; alone, all of it was.
+	DeferTail bool
+
+	// The log's, see txnlog.Options.
+	PreallocBytes int64
+	RollBytes     int64
+	NoSync        bool
+	Durable       func(z wire.Zxid, err error)
+	Observe       func(txnlog.Sync)
+}
+
+func (o *Options) setDefaults() {
+	if o.LogDir == "" {
+		o.LogDir = o.DataDir
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.SnapRetain <= 0 {
+		o.SnapRetain = DefaultSnapRetain
+	}
+	if o.LogBudget <= 0 {
+		o.LogBudget = DefaultLogBudget
+	}
+	if o.FlushTxns <= 0 {
+		o.FlushTxns = DefaultFlushTxns
+	}
+}
+
+// Store is what a member has on disk, open. See the package comment for which
+// goroutine may call what.
+type Store struct {
+	o       Options
+	fs      vfs.FS
+	log     *zap.Logger
+	snapDir string // DataDir/version-2
+	logDir  string // LogDir/version-2
+	dir     string // DataDir/zooid, Pebble's
+
+	locks  []io.Closer
+	secret []byte
+	txns   *txnlog.Log
+	db     *pebble.DB
+	room   *roomFS
+	tree   *znode.Tree
+	base   base         // what recovery began from
+	logged atomic.Int64 // bytes of log written since Open
+
+	keeper keeper
+
+	// snapshotting is held while a snapshot is written and while files are
+	// purged, so that neither meets the other.
+	snapshotting sync.Mutex
+	stop         chan struct{} // closed by Close: background work ends
+	background   sync.WaitGroup
+}
+
+// Open takes the directories for this process, brings the store to the newest
+// state that they hold and builds the tree from it. The log is ready for its
+// Start. The caller must Close the Store.
+//
+// Whatever is refused (a directory in use or not writable, exchanged
+// directories, a damaged log, a store that does not fit the log) is left as it
+// is, and the error says what to do.
+func Open(o Options) (*Store, error) {
+	o.setDefaults()
+	s := &Store{
+		o: o, fs: o.FS, log: o.Log,
+		snapDir: o.FS.PathJoin(o.DataDir, versionDir),
+		logDir:  o.FS.PathJoin(o.LogDir, versionDir),
+		dir:     o.FS.PathJoin(o.DataDir, pebbleDir),
+		stop:    make(chan struct{}),
+	}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.abandon())
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	if err := s.takeDirs(); err != nil {
+		return err
+	}
+	if err := checkContents(s.fs, s.snapDir, s.logDir); err != nil {
+		return err
+	}
+	removed, err := removeLeftovers(s.fs, s.snapDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range removed {
+		s.log.Info("removed an unfinished snapshot", zap.String("file", s.fs.PathJoin(s.snapDir, name)))
+	}
+	if s.secret, err = sessionKey(s.fs, s.o.DataDir); err != nil {
+		return err
+	}
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	s.room = newRoomFS(s.fs, s.dir, s.log)
+	if err := s.openPebble(); err != nil {
+		return err
+	}
+	if err := s.recover(); err != nil {
+		return err
+	}
+	s.startKeeper()
+	if !s.o.DeferTail {
+		if err := s.replayAll(); err != nil {
+			return err
+		}
+	}
+	return s.secureWayBack()
+}
+
+// replayAll applies the whole log. If the store turns out to be another tree's
+// the snapshots are the base, as if the store were not there.
+func (s *Store) replayAll() error {
+	err := s.ReplayTail(s.txns.Last())
+	if !errors.Is(err, errForeign) {
+		return err
+	}
+	s.log.Warn("recovering from snapshot and log alone", zap.Error(err))
+	if other := s.recoverFromSnapshots(); other != nil {
+		return errors.Join(err, other)
+	}
+	return s.ReplayTail(s.txns.Last())
+}
+
+// takeDirs makes the directories and locks them. The log's is locked as well:
+// two servers with one dataLogDir would write into one log.
+func (s *Store) takeDirs() error {
+	if err := prepareDirs(s.fs, s.o.DataDir, s.o.LogDir); err != nil {
+		return err
+	}
+	dirs := []string{s.o.DataDir}
+	if s.o.LogDir != s.o.DataDir {
+		dirs = append(dirs, s.o.LogDir)
+	}
+	for _, dir := range dirs {
+		l, err := lockDir(s.fs, dir)
+		if err != nil {
+			return err
+		}
+		s.locks = append(s.locks, l)
+	}
+	return prepareDirs(s.fs, s.snapDir, s.logDir)
+}
+
+func (s *Store) openLog() (err error) {
+	s.txns, err = txnlog.Open(txnlog.Options{
+		Dir: s.logDir, FS: s.fs,
+		PreallocBytes: s.o.PreallocBytes, RollBytes: s.o.RollBytes, NoSync: s.o.NoSync,
+		Durable: s.o.Durable,
+		Observe: func(sync txnlog.Sync) {
+			s.logged.Add(int64(sync.Bytes))
+			if s.o.Observe != nil {
+				s.o.Observe(sync)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range s.txns.Repairs() {
+		s.log.Warn("repaired the transaction log", zap.String("dir", s.logDir), zap.Stringer("repair", r))
+	}
+	return nil
+}
+
+func (s *Store) openPebble() (err error) {
+	if s.db, err = openPebble(s.room, s.dir, s.log); err != nil {
+		s.db = nil
+		return s.storeError(err)
+	}
+	return nil
+}
+
+// Tree is the tree that Open built.
+func (s *Store) Tree() *znode.Tree { return s.tree }
+
+// Log is the transaction log; Close closes it.
+func (s *Store) Log() *txnlog.Log { return s.txns }
+
+// SessionSecret is what the passwords of sessions are derived from: 32 random
+// bytes, made when the data directory was first used. It must not be changed.
+func (s *Store) SessionSecret() []byte { return s.secret }
+
+// FlushedZxid is the zxid up to which the store would survive a crash without
+// the log.
+func (s *Store) FlushedZxid() wire.Zxid { return wire.Zxid(s.keeper.flushed.Load()) }
+
+// Close writes the tree's last changes to the store and lets go of everything.
+// Nobody may change the tree any more. What was acknowledged is in the log in
+// any case: an error says at worst that the next start replays more of it.
+func (s *Store) Close() error {
+	err := s.txns.Close()
+	close(s.stop)
+	s.background.Wait()
+	s.snapshotting.Lock() // a snapshot that is being written has ended
+	defer s.snapshotting.Unlock()
+	err = errors.Join(err, s.endKeeper())
+	return errors.Join(err, s.closePebble(), s.unlock())
+}
+
+// closePebble closes the store unless the disk is full: then Pebble waits for
+// room, and so would the caller. Nothing is lost by leaving it as a crash would.
+func (s *Store) closePebble() error {
+	done := make(chan error, 1)
+	go func() { done <- s.db.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.room.full():
+		return fmt.Errorf("store %s: the disk is full, its last changes stay in the log", s.dir)
+	}
+}
+
+// abandon undoes a failed open.
+func (s *Store) abandon() error {
+	close(s.stop)
+	s.background.Wait()
+	var errs []error
+	if s.keeper.cuts != nil {
+		close(s.keeper.cuts)
+		<-s.keeper.done
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.txns != nil {
+		errs = append(errs, s.txns.Close())
+	}
+	return errors.Join(append(errs, s.unlock())...)
+}
+
+func (s *Store) unlock() error {
+	var errs []error
+	for _, l := range s.locks {
+		errs = append(errs, l.Close())
+	}
+	s.locks = nil
+	return errors.Join(errs...)
+}

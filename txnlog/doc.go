@@ -1,0 +1,28 @@
+// Package txnlog is a member's memory of what it promised: log files of
+// transactions, byte for byte as Apache ZooKeeper 3.9 writes and reads them.
+//
+//	Append ─► pending ─► [one write, one fdatasync] ─► Durable(zxid)
+//	              ▲             │
+//	              └─ gathers ◄──┘ while the disk is busy
+//
+//	Open ─► what is there? ─► torn end cut, damage refused ─► Replay ─► Start
+//
+// Promises:
+//   - A zxid that was reported to Durable survives a crash of the process and
+//     of the machine (unless NoSync was asked for).
+//   - Records come back in zxid order, whole, and without holes inside an epoch.
+//   - What a crash can leave behind is repaired and reported (Repairs). What it
+//     cannot is a DamageError, and then nothing on disk is changed.
+//   - A failed fsync is final: it is reported once and nothing is written any
+//     more. A full disk is not: the write is tried again until there is room.
+//
+// One goroutine, the log's own, writes. Append, Roll, Purge and the questions
+// may come from any goroutine; Append never waits for the disk. Replay belongs
+// before the first Append.
+//
+// The log decodes transactions only to order them. What they mean, and whether
+// a log record was ever committed, is for store and the peer to know.
+//
+// Read log.go, then writer.go and file.go for the way to the disk, and scan.go,
+// recover.go and replay.go for the way back.
+package txnlog

@@ -1,0 +1,99 @@
+package txnlog
+
+import (
+	"errors"
+	"fmt"
+
+	"zooid/wire"
+)
+
+// Replay calls fn for every record with a zxid greater than after, in order.
+// payload and txn live until fn returns; what is kept is to be cloned. It
+// refuses, with a *DamageError, a hole between after and the first record or
+// between records of one epoch. A later epoch may begin, with its first
+// transaction, anywhere. It belongs before the first Append.
+func (l *Log) Replay(after wire.Zxid, fn func(payload []byte, txn *wire.Txn) error) error {
+	files := l.Files()
+	// Whatever is older than the file in which after lies is not looked at: it
+	// may have holes, where a snapshot came from a leader.
+	for len(files) > 1 && files[1].First <= after {
+		files = files[1:]
+	}
+	r := replayer{l: l, after: after, fn: fn}
+	for i, file := range files {
+		var next wire.Zxid
+		if i+1 < len(files) {
+			next = files[i+1].First
+		}
+		if err := r.file(file, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replayer goes through the files.
+type replayer struct {
+	l     *Log
+	after wire.Zxid
+	prev  wire.Zxid // of the last record seen, in all files
+	fn    func(payload []byte, txn *wire.Txn) error
+}
+
+// file replays one file; next is the first zxid of the next one, 0 if there is
+// none.
+func (r *replayer) file(file FileInfo, next wire.Zxid) error {
+	path := r.l.fs.PathJoin(r.l.o.Dir, file.Name)
+	first := true
+	tail, err := Scan(r.l.fs, path, func(rec Record) error {
+		if first && rec.Zxid != file.First {
+			return misnamed(path, file.First, rec)
+		}
+		first = false
+		return r.record(path, rec)
+	})
+	if errors.Is(err, errNoHeader) {
+		return &DamageError{File: path, Reason: "it has no header, and later log files follow", Advice: adviceRestore + "."}
+	}
+	if err != nil || tail.Reason == "" {
+		return err
+	}
+	// ZooKeeper leaves a torn end where it is and goes on in a new file. If that
+	// begins with the very transaction that is missing here, or with one of
+	// those that are not asked for, nothing is lost. If it begins a new epoch the
+	// end must look torn.
+	base := max(r.prev, r.after)
+	if next != 0 && (next <= base+1 || tail.Torn && follows(base, next)) {
+		return nil
+	}
+	return tail.damage(path)
+}
+
+// record hands on one record.
+func (r *replayer) record(path string, rec Record) error {
+	if rec.Zxid <= r.prev {
+		return &DamageError{File: path, Offset: rec.Offset, Advice: adviceRestore + ".",
+			Reason: fmt.Sprintf("transaction %v follows %v of an older file", rec.Zxid, r.prev)}
+	}
+	base := max(r.prev, r.after)
+	r.prev = rec.Zxid
+	if rec.Zxid <= r.after {
+		return nil
+	}
+	if !follows(base, rec.Zxid) {
+		return &DamageError{File: path, Offset: rec.Offset, Advice: adviceHole,
+			Reason: fmt.Sprintf("transactions are missing: %v follows %v", rec.Zxid, base)}
+	}
+	txn, err := wire.DecodeTxn(rec.Payload)
+	if err != nil {
+		return &DamageError{File: path, Offset: rec.Offset, Advice: adviceCut(path, rec.Offset),
+			Reason: "the checksum is right, but the record is not a transaction: " + err.Error()}
+	}
+	return r.fn(rec.Payload, txn)
+}
+
+// follows tells whether b may be the next transaction after a: the next number
+// or the first of a later epoch.
+func follows(a, b wire.Zxid) bool {
+	return b == a+1 || b.Epoch() > a.Epoch() && b.Counter() == 1
+}

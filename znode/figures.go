@@ -1,0 +1,20 @@
+package znode
+
+// figures are totals that the directories' sums do not give.
+type figures struct {
+	pathBytes int64 // of all nodes but the root
+	rootBytes int64 // data of the root
+}
+
+// NodeCount is the number of znodes plus one: ZooKeeper keeps the root under
+// two names and counts both.
+func (t *Tree) NodeCount() int {
+	nodes, _ := t.below(rootID)
+	return int(nodes) + 2
+}
+
+// DataSize is the bytes of all paths and data.
+func (t *Tree) DataSize() int64 {
+	_, bytes := t.below(rootID)
+	return bytes + t.figures.pathBytes + t.figures.rootBytes
+}

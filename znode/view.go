@@ -1,0 +1,286 @@
+package znode
+
+import (
+	"slices"
+	"strings"
+
+	"zooid/wire"
+)
+
+// View is the tree as it will be once the proposals in flight commit. The
+// leader makes one on taking office and drops it on losing it; Prepare checks
+// requests against it, so that they are judged as if run one after another.
+// Only the goroutine that changes the tree may use it.
+//
+//	Prepare ─► txn, and what it changes is noted ─► … ─► Tree.Apply ─► Applied forgets
+type View struct {
+	t *Tree
+
+	// What differs from the tree. A node that is not here is as in the tree.
+	nodes    map[string]*pendingNode
+	sessions map[wire.SessionID]*pendingSession
+	// notes are the changes of nodes and sessions in the order of their zxids,
+	// those before first forgotten.
+	notes []note
+	first int
+
+	digest uint64 // of the tree after the last proposal
+
+	// The proposal in the making.
+	zxid   wire.Zxid
+	timeMs int64
+	undo   undoLog
+
+	spare []*pendingNode // for reuse
+	acl   []wire.ACL     // last one that was kept, to be shared by the next equal one
+}
+
+// state is what is known of a znode.
+type state struct {
+	stat     wire.StatPersisted
+	acl      []wire.ACL // not changed by anybody
+	children int32
+	size     int32  // bytes of data
+	crc      uint32 // of path‖data, see contentCRC
+}
+
+type pendingNode struct {
+	state
+	gone bool      // deleted; state is void
+	zxid wire.Zxid // of the last proposal that changes it
+}
+
+type pendingSession struct {
+	zxid  wire.Zxid // of the last proposal that concerns it
+	begun bool      // createSession is in flight
+	ended bool      // closeSession is in flight
+	made  []ephemeral
+}
+
+// ephemeral is one that a session creates by a proposal in flight.
+type ephemeral struct {
+	zxid wire.Zxid
+	path string
+}
+
+// note says that a proposal changes a node or, if path is empty, a session.
+type note struct {
+	zxid    wire.Zxid
+	path    string
+	session wire.SessionID
+}
+
+// NewView makes a view of t without proposals in flight. Use SetRules before.
+func NewView(t *Tree) *View {
+	return &View{
+		t:        t,
+		nodes:    make(map[string]*pendingNode),
+		sessions: make(map[wire.SessionID]*pendingSession),
+		digest:   t.Digest(),
+	}
+}
+
+// Prepare turns a request into the txn that does what it asks for, under the
+// given zxid, which must be greater than those before, and the leader's clock
+// in ms since 1970. It never fails: a request that is refused becomes an error
+// txn, which takes its zxid and changes nothing, and a multi that is refused
+// one whose parts say why. The txn aliases r.Body; the view keeps nothing of r.
+func (v *View) Prepare(r *Request, zxid wire.Zxid, timeMs int64) *wire.Txn {
+	v.zxid, v.timeMs = zxid, timeMs
+	txn := &wire.Txn{TxnHeader: wire.TxnHeader{Session: r.Session, Cxid: r.Cxid, Zxid: zxid, TimeMs: timeMs, Op: r.Op}}
+	code := wire.ErrUnimplemented
+	if o := row(r.Op); o != nil && o.prepare != nil && o.from != inMulti {
+		txn.Body, code = o.prepare(v, r, r.Op, r.Body)
+	}
+	if code != wire.OK {
+		// As in ZooKeeper, error txns are the ones without a digest.
+		txn.Op, txn.Body = wire.OpError, &wire.ErrorTxn{Err: code}
+		return txn
+	}
+	if !v.t.rules.NoDigest {
+		txn.Digest = wire.TxnDigest{Version: wire.DigestVersion, Tree: v.digest}
+	}
+	return txn
+}
+
+// Applied forgets the changes of the proposals up to z. Call it after
+// Tree.Apply of z.
+func (v *View) Applied(z wire.Zxid) {
+	for v.first < len(v.notes) && v.notes[v.first].zxid <= z {
+		n := &v.notes[v.first]
+		if n.path != "" {
+			v.forgetNode(n.path, n.zxid)
+		} else {
+			v.forgetSession(n.session, n.zxid)
+		}
+		*n = note{}
+		v.first++
+	}
+	switch {
+	case v.first == len(v.notes):
+		v.notes, v.first = v.notes[:0], 0
+		// The same, unless a txn did to the tree what nobody foresaw; then at
+		// least the next one is right again.
+		v.digest = v.t.Digest()
+	case v.first > 1024 && v.first > len(v.notes)/2:
+		v.notes = slices.Delete(v.notes, 0, v.first)
+		v.first = 0
+	}
+}
+
+func (v *View) forgetNode(path string, z wire.Zxid) {
+	if p := v.nodes[path]; p != nil && p.zxid == z {
+		delete(v.nodes, path)
+		v.recycle(p)
+	}
+}
+
+func (v *View) forgetSession(id wire.SessionID, z wire.Zxid) {
+	s := v.sessions[id]
+	if s == nil {
+		return
+	}
+	if s.zxid == z {
+		delete(v.sessions, id)
+		return
+	}
+	for len(s.made) > 0 && s.made[0].zxid <= z {
+		s.made = s.made[1:]
+	}
+}
+
+func (v *View) recycle(p *pendingNode) {
+	*p = pendingNode{}
+	v.spare = append(v.spare, p)
+}
+
+// node finds a znode as the proposals in flight leave it.
+func (v *View) node(path string) (s state, ok bool) {
+	if p := v.nodes[path]; p != nil {
+		return p.state, !p.gone
+	}
+	n := v.t.lookup(path)
+	if n == 0 {
+		return s, false
+	}
+	return state{
+		stat:     v.t.persisted(n),
+		acl:      v.t.acl(n),
+		children: v.t.childCount(n),
+		size:     max(v.t.nodes.at(uint32(n)).dataLen, 0),
+		crc:      v.t.contentCRC(n),
+	}, true
+}
+
+// exists tells whether node would find something, for less.
+func (v *View) exists(path string) bool {
+	if p := v.nodes[path]; p != nil {
+		return !p.gone
+	}
+	return v.t.lookup(path) != 0
+}
+
+// add notes that the proposal in the making creates a node. s.acl must be kept
+// already. It returns path in memory of the view.
+func (v *View) add(path string, s *state) string {
+	key, p := v.touch(path)
+	p.state, p.gone = *s, false
+	v.digest += v.share(path, s)
+	return key
+}
+
+// change notes that the proposal in the making turns a node from old into s.
+func (v *View) change(path string, old, s *state) {
+	_, p := v.touch(path)
+	p.state = *s
+	v.digest += v.share(path, s) - v.share(path, old)
+}
+
+// remove notes that the proposal in the making deletes a node.
+func (v *View) remove(path string, old *state) {
+	_, p := v.touch(path)
+	p.state, p.gone = state{}, true
+	v.digest -= v.share(path, old)
+}
+
+// share is a node's part of the tree digest.
+func (v *View) share(path string, s *state) uint64 {
+	if v.t.rules.NoDigest {
+		return 0
+	}
+	return nodeDigest(path, s.crc, &s.stat)
+}
+
+// touch finds or makes the entry of a node that the proposal in the making
+// changes, and its path in memory of the view.
+func (v *View) touch(path string) (string, *pendingNode) {
+	p := v.nodes[path]
+	if p != nil && p.zxid == v.zxid {
+		v.undo.node(path, p)
+		return path, p
+	}
+	path = strings.Clone(path)
+	v.undo.node(path, p)
+	if p == nil {
+		if n := len(v.spare); n > 0 {
+			p, v.spare = v.spare[n-1], v.spare[:n-1]
+		} else {
+			p = new(pendingNode)
+		}
+		v.nodes[path] = p
+	}
+	p.zxid = v.zxid
+	v.notes = append(v.notes, note{zxid: v.zxid, path: path})
+	return path, p
+}
+
+// touchSession is touch for a session.
+func (v *View) touchSession(id wire.SessionID) *pendingSession {
+	s := v.sessions[id]
+	v.undo.session(id, s)
+	if s == nil {
+		s = new(pendingSession)
+		v.sessions[id] = s
+	}
+	if s.zxid != v.zxid {
+		s.zxid = v.zxid
+		v.notes = append(v.notes, note{zxid: v.zxid, session: id})
+	}
+	return s
+}
+
+// checkSession tells whether a request of this session may still be prepared:
+// it is in the table, or will be, and nothing in flight ends it.
+func (v *View) checkSession(id wire.SessionID) wire.ErrCode {
+	if s := v.sessions[id]; s != nil && (s.ended || s.begun) {
+		if s.ended {
+			return wire.ErrSessionExpired
+		}
+		return wire.OK
+	}
+	if _, _, ok := v.t.Session(id); !ok {
+		return wire.ErrSessionExpired
+	}
+	return wire.OK
+}
+
+// permits tells whether whoever made r has the permission under acl.
+func (v *View) permits(acl []wire.ACL, perm int32, r *Request) bool {
+	return v.t.rules.permits(acl, perm, r.IDs)
+}
+
+// keepACL is acl in memory of the view.
+func (v *View) keepACL(acl []wire.ACL) []wire.ACL {
+	switch {
+	case slices.Equal(acl, wire.OpenACL):
+		return wire.OpenACL
+	case v.acl != nil && slices.Equal(acl, v.acl):
+		return v.acl
+	}
+	v.acl = slices.Clone(acl)
+	for i := range v.acl {
+		id := &v.acl[i].ID
+		id.Scheme, id.ID = strings.Clone(id.Scheme), strings.Clone(id.ID)
+	}
+	return v.acl
+}
