@@ -48,6 +48,7 @@ type Peer struct {
 	committed int
 
 	ready Ready
+	chunk []byte // holds encodings, see encode
 	// syncs wait for what is committed to be applied.
 	syncs []*znode.Request
 
@@ -111,7 +112,25 @@ func (p *Peer) Submit(r *znode.Request, timeMs int64) {
 func (p *Peer) propose(r *znode.Request, timeMs int64) {
 	txn := p.view.Prepare(r, p.zab.Propose(), timeMs)
 	p.inFlight = append(p.inFlight, proposal{txn: txn, conn: r.Conn, op: r.Op})
-	p.ready.Entries = append(p.ready.Entries, Entry{Zxid: txn.Zxid, Payload: txn.Append(nil)})
+	p.ready.Entries = append(p.ready.Entries, Entry{Zxid: txn.Zxid, Payload: p.encode(txn)})
+}
+
+// chunkBytes is how much memory is taken at once for the encodings of
+// transactions, and chunkSpare how much of it must be left for one more.
+const (
+	chunkBytes = 64 << 10
+	chunkSpare = 1 << 10
+)
+
+// encode encodes a transaction in memory that it shares with its neighbours:
+// an allocation of its own for each would be the dearest part of a small write.
+func (p *Peer) encode(txn *wire.Txn) []byte {
+	if cap(p.chunk)-len(p.chunk) < chunkSpare {
+		p.chunk = make([]byte, 0, chunkBytes)
+	}
+	start := len(p.chunk)
+	p.chunk = txn.Append(p.chunk)
+	return p.chunk[start:len(p.chunk):len(p.chunk)]
 }
 
 // Durable says that the log has every entry up to z on disk.

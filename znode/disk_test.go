@@ -374,11 +374,26 @@ func (t *Tree) verifyOwned(tt *testing.T, owned map[int64][]string) {
 			tt.Errorf("ephemerals of %v: %q, want %q", wire.SessionID(owner), got, want)
 		}
 	}
+	t.verifyList(tt, &t.reapable)
+	t.sessions.visit(func(e *session) { t.verifyList(tt, &e.ephemerals) })
 	if t.EphemeralCount() != ephemerals {
 		tt.Errorf("EphemeralCount %d, want %d", t.EphemeralCount(), ephemerals)
 	}
 	if int(t.reapable.count) != reapable {
 		tt.Errorf("%d reapable, want %d", t.reapable.count, reapable)
+	}
+}
+
+func (t *Tree) verifyList(tt *testing.T, l *ownedList) {
+	tt.Helper()
+	var last nodeID
+	count := int32(0)
+	for n := l.first; n != 0; n = t.nodes.at(uint32(n)).ownedNext {
+		last = n
+		count++
+	}
+	if count != l.count || l.first != 0 && t.nodes.at(uint32(l.first)).ownedPrev != last {
+		tt.Errorf("owned list %+v has %d nodes and ends with %d", *l, count, last)
 	}
 }
 

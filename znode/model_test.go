@@ -366,10 +366,16 @@ func (g *generator) part() (wire.OpCode, wire.TxnBody) {
 
 // TestModel applies random txns to the tree and to the model, with watches of
 // four connections, and compares outcomes, events and, now and then, all.
-// A failure names its seed: go test -run TestModel/seed=…
 func TestModel(t *testing.T) {
-	for seed := range uint64(12) {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { runModel(t, seed, 1500) })
+	for _, seed := range seeds() {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("replay: go test ./znode -run TestModel -seed %d", seed)
+				}
+			})
+			runModel(t, seed, 3000)
+		})
 	}
 }
 

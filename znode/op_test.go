@@ -50,19 +50,20 @@ func TestDecodeRequestRefuses(t *testing.T) {
 		op   wire.OpCode
 		body []byte
 	}{
-		"empty":              {wire.OpCreate, nil},
-		"short":              {wire.OpCreate, good[:len(good)-1]},
-		"negative length":    {wire.OpDelete, []byte{0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 0}},
-		"length too great":   {wire.OpDelete, []byte{0x7f, 0xff, 0xff, 0xff, 'a', 0, 0, 0}},
-		"2^31-1 ACL entries": {wire.OpSetACL, append([]byte{0, 0, 0, 1, '/'}, 0x7f, 0xff, 0xff, 0xff)},
-		"null path, create":  {wire.OpCreate, append([]byte{0xff, 0xff, 0xff, 0xff}, good[6:]...)},
-		"null path, delete":  {wire.OpDelete, []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}},
-		"a read":             {wire.OpGetData, good},
-		"an unknown one":     {9999, good},
-		"a member's own":     {wire.OpCreateSession, []byte{0, 0, 0, 1}},
-		"multi without end":  {wire.OpMulti, reqMulti(reqDelete("/a", 0)).Body.Append(nil)[:20]},
-		"read in a multi":    {wire.OpMulti, (&wire.MultiRequest{Ops: []wire.MultiOp{{Op: wire.OpGetData, Body: &wire.WatchRequest{Path: "/"}}}}).Append(nil)},
-		"setACL in a multi":  {wire.OpMulti, reqMulti(reqSetACL("/", wire.OpenACL, -1)).Body.Append(nil)},
+		"empty":               {wire.OpCreate, nil},
+		"short":               {wire.OpCreate, good[:len(good)-1]},
+		"negative length":     {wire.OpDelete, []byte{0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 0}},
+		"length too great":    {wire.OpDelete, []byte{0x7f, 0xff, 0xff, 0xff, 'a', 0, 0, 0}},
+		"2^31-1 ACL entries":  {wire.OpSetACL, append([]byte{0, 0, 0, 1, '/'}, 0x7f, 0xff, 0xff, 0xff)},
+		"null path, create":   {wire.OpCreate, append([]byte{0xff, 0xff, 0xff, 0xff}, good[6:]...)},
+		"null path, delete":   {wire.OpDelete, []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}},
+		"a read":              {wire.OpGetData, good},
+		"an unknown one":      {9999, good},
+		"a member's own":      {wire.OpCreateSession, []byte{0, 0, 0, 1}},
+		"multi without end":   {wire.OpMulti, reqMulti(reqDelete("/a", 0)).Body.Append(nil)[:20]},
+		"read in a multi":     {wire.OpMulti, (&wire.MultiRequest{Ops: []wire.MultiOp{{Op: wire.OpGetData, Body: &wire.WatchRequest{Path: "/"}}}}).Append(nil)},
+		"null ACL in a multi": {wire.OpMulti, reqMulti(&Request{Op: wire.OpCreate, Body: &wire.CreateRequest{Path: "/a"}}).Body.Append(nil)},
+		"setACL in a multi":   {wire.OpMulti, reqMulti(reqSetACL("/", wire.OpenACL, -1)).Body.Append(nil)},
 	} {
 		if rec, err := DecodeRequest(tc.op, tc.body); !isMarshalling(err) || rec != nil {
 			t.Errorf("%s: %+v, %v; want a marshalling error", name, rec, err)

@@ -62,13 +62,24 @@ func partOf(p *wire.MultiOp) (wire.OpCode, wire.Record) {
 	return p.Op, p.Body
 }
 
-// checkParts refuses what ZooKeeper cannot decode in a multi: a create whose
-// flags do not exist or that lacks the TTL which its flags ask for.
+// checkParts refuses what ZooKeeper cannot decode in a multi, though it can at
+// top level: a create with a null ACL, with flags that do not exist, or with
+// flags that ask for a TTL which it lacks.
 func checkParts(m *wire.MultiRequest) error {
 	for i := range m.Ops {
-		req, ok := m.Ops[i].Body.(*wire.CreateRequest)
-		if ok && (req.Flags < wire.FlagPersistent || req.Flags > wire.FlagContainer) {
-			return fmt.Errorf("part %d, %v with flags %d: %w", i, m.Ops[i].Op, req.Flags, wire.ErrMarshalling)
+		op := m.Ops[i].Op
+		switch req := m.Ops[i].Body.(type) {
+		case *wire.CreateRequest:
+			if req.Flags < wire.FlagPersistent || req.Flags > wire.FlagContainer {
+				return fmt.Errorf("part %d, %v with flags %d: %w", i, op, req.Flags, wire.ErrMarshalling)
+			}
+			if req.ACL == nil {
+				return fmt.Errorf("part %d, %v with a null ACL: %w", i, op, wire.ErrMarshalling)
+			}
+		case *wire.CreateTTLRequest:
+			if req.ACL == nil {
+				return fmt.Errorf("part %d, %v with a null ACL: %w", i, op, wire.ErrMarshalling)
+			}
 		}
 	}
 	return nil

@@ -178,6 +178,9 @@ func (t *Tree) readAllChildrenNumber(r *Reader, body, dst []byte) ([]byte, error
 		return dst, err
 	}
 	nodes, _ := t.below(n)
+	if q.Path == "" {
+		nodes++ // ZooKeeper takes "/" for a child of ""
+	}
 	return wire.AppendInt32(dst, int32(nodes)), nil
 }
 

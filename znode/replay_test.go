@@ -153,7 +153,7 @@ func (r *replay) seed(frames []*frame) {
 			}
 		case f.Op == "create":
 			// No reply names these; getAllChildrenNumber counts them.
-			for i := range 18 {
+			for i := range 17 {
 				load(fmt.Sprintf("/w/%d", i), wire.StatPersisted{Czxid: 300, Mzxid: 300, Pzxid: 300})
 			}
 			r.tree.Loaded(961)

@@ -1,6 +1,10 @@
 package znode
 
-import "zooid/wire"
+import (
+	"fmt"
+
+	"zooid/wire"
+)
 
 // ownedList links the nodes of one owner in order of creation: a session's
 // ephemerals, or all containers and TTL nodes. It is linked as siblings are:
@@ -242,6 +246,8 @@ func (p *node) isReapable(nowMs, maxNeverUsedMs int64) bool {
 	switch {
 	case kind == wire.OwnerTTL:
 		return ttlMs != 0 && nowMs-p.mtime > ttlMs
+	case kind != wire.OwnerContainer:
+		panic(fmt.Sprintf("znode: a node with owner %#x is on the list of containers", p.owner))
 	case p.cversion > 0:
 		return true
 	}
