@@ -68,7 +68,7 @@ func putFile(t testing.TB, fs vfs.FS, name string, b []byte) {
 	t.Helper()
 	f, err := fs.Create(fs.PathJoin(dir, name), vfs.WriteCategoryUnspecified)
 	must(t, err)
-	_, err = f.Write(b)
+	_, err = f.Write(slices.Clone(b)) // Write may change what it is given
 	must(t, err)
 	must(t, f.Sync())
 	must(t, f.Close())

@@ -288,3 +288,19 @@ func TestSteadyAppendDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per append and sync", n)
 	}
 }
+
+// The sizes are those that ZooKeeper's FilePadding computes.
+func TestPaddedSize(t *testing.T) {
+	for _, c := range []struct{ pos, size, step, want int64 }{
+		{16, 16, 8192, 8208}, // a new file
+		{4111, 8208, 8192, 8208},
+		{4112, 8208, 8192, 16400}, // within 4096 bytes of the end
+		{8208, 8208, 8192, 16400},
+		{9000, 8208, 8192, 16384}, // overrun: a multiple of the step
+		{16, 16, -1, 16},
+	} {
+		if got := paddedSize(c.pos, c.size, c.step); got != c.want {
+			t.Errorf("paddedSize(%d, %d, %d) = %d, want %d", c.pos, c.size, c.step, got, c.want)
+		}
+	}
+}

@@ -190,8 +190,8 @@ func (d *Decoder) Buffer() []byte {
 }
 
 // String reads a ustring; null reads as "". The result aliases the input
-// unless it had to be repaired: bytes that are not UTF-8 become U+FFFD, as in
-// Java's reader.
+// unless it had to be repaired: bytes that are not UTF-8 become U+FFFD, as many
+// as Java's reader makes of them.
 func (d *Decoder) String() string {
 	s, _ := d.NullString()
 	return s
@@ -204,9 +204,53 @@ func (d *Decoder) NullString() (string, bool) {
 		return "", false
 	}
 	if !utf8.Valid(b) {
-		return strings.ToValidUTF8(string(b), "\uFFFD"), true
+		return repairUTF8(b), true
 	}
 	return unsafe.String(unsafe.SliceData(b), len(b)), true
+}
+
+// repairUTF8 decodes b as Java's String does: one U+FFFD for each beginning of a
+// character that is cut short, for each encoded surrogate (Java's own writer
+// makes two of a character above U+FFFF), and for each other stray byte.
+func repairUTF8(b []byte) string {
+	out := make([]byte, 0, len(b)+utf8.UTFMax)
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError && n == 1 {
+			n = malformedLen(b)
+		}
+		out = utf8.AppendRune(out, r)
+		b = b[n:]
+	}
+	return string(out)
+}
+
+// malformedLen is the number of bytes at the beginning of b, which is no
+// character, that Java replaces by one U+FFFD.
+func malformedLen(b []byte) int {
+	low, high, more := byte(0x80), byte(0xbf), 0 // of the second byte; how many may follow it
+	switch c := b[0]; {
+	case c >= 0xe0 && c <= 0xef:
+		if more = 1; c == 0xe0 {
+			low = 0xa0
+		}
+	case c >= 0xf0 && c <= 0xf4:
+		if more = 2; c == 0xf0 {
+			low = 0x90
+		} else if c == 0xf4 {
+			high = 0x8f
+		}
+	default:
+		return 1
+	}
+	if len(b) < 2 || b[1] < low || b[1] > high {
+		return 1
+	}
+	n := 2
+	for n < len(b) && more > 0 && b[n] >= 0x80 && b[n] <= 0xbf {
+		n, more = n+1, more-1
+	}
+	return n
 }
 
 // Count reads the count of a vector whose elements take at least elemMin bytes

@@ -95,6 +95,9 @@ func CodeOf(err error) ErrCode {
 	if err == nil {
 		return OK
 	}
+	if c, ok := err.(ErrCode); ok {
+		return c // a code as it is, which errors.As would allocate for
+	}
 	var c ErrCode
 	if errors.As(err, &c) {
 		return c

@@ -136,7 +136,15 @@ type WatchRequest struct {
 
 // Append encodes r.
 func (r *WatchRequest) Append(b []byte) []byte {
-	return AppendBool(AppendString(b, r.Path), r.Watch)
+	return AppendBool(appendPath(b, r.Path, r.NullPath), r.Watch)
+}
+
+// appendPath encodes a path that may be null.
+func appendPath(b []byte, path string, null bool) []byte {
+	if null {
+		return AppendInt32(b, -1)
+	}
+	return AppendString(b, path)
 }
 
 // Decode reads r.
@@ -156,12 +164,7 @@ type PathRequest struct {
 }
 
 // Append encodes r.
-func (r *PathRequest) Append(b []byte) []byte {
-	if r.NullPath {
-		return AppendInt32(b, -1)
-	}
-	return AppendString(b, r.Path)
-}
+func (r *PathRequest) Append(b []byte) []byte { return appendPath(b, r.Path, r.NullPath) }
 
 // Decode reads r.
 func (r *PathRequest) Decode(d *Decoder) {
