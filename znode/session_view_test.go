@@ -67,6 +67,8 @@ func TestCloseSessionLists(t *testing.T) {
 		{"made again in flight", []*Request{eph("/a")}, []*Request{reqDelete("/a", -1), eph("/a")}, []string{"/a"}},
 		{"made twice in flight", nil, []*Request{eph("/a"), reqDelete("/a", -1), eph("/a")}, []string{"/a"}},
 		{"made twice in a multi", nil, []*Request{reqMulti(eph("/a"), reqDelete("/a", -1), eph("/a"))}, []string{"/a"}},
+		{"made in the place of another in a multi", []*Request{reqCreate(wire.OpCreate, "/a", 0)},
+			[]*Request{reqMulti(reqDelete("/a", -1), eph("/a"))}, []string{"/a"}},
 		{"made in a refused multi", nil, []*Request{reqMulti(eph("/a"), reqDelete("/nope", -1))}, nil},
 		{"made persistent in flight", []*Request{eph("/a")}, []*Request{reqDelete("/a", -1), reqCreate(wire.OpCreate, "/a", 0)}, nil},
 		{"another's in flight", []*Request{eph("/a")}, []*Request{reqDelete("/a", -1), as(eph("/a"), 2)}, nil},
@@ -199,9 +201,45 @@ func TestQuotaComparesApplied(t *testing.T) {
 		{"room again", reqCreate(wire.OpCreate, "/q/4", 0), wire.ErrQuotaExceeded},
 		{"delete another", reqDelete("/q/2", -1), wire.OK},
 		{"room at last", reqCreate(wire.OpCreate, "/q/4", 0), wire.OK},
+		{"delete for bytes", reqDelete("/q/3", -1), wire.OK},
+		{"more bytes", reqSetData("/q/4", "dd", -1), wire.OK},
+		{"the last byte, in a new node", reqCreate(wire.OpCreate, "/q/5", 0), wire.OK},
+		{"delete again", reqDelete("/q/5", -1), wire.OK},
+		{"fill up", reqSetData("/q/4", "ddd", -1), wire.OK},
+		{"room for a node, not for its byte", reqCreate(wire.OpCreate, "/q/5", 0), wire.ErrQuotaExceeded},
+		{"lower the limit", reqSetData("/zookeeper/quota/q/zookeeper_limits", "count=-1,bytes=-1=;byteHardLimit=1;countHardLimit=1", -1), wire.OK},
+		{"beyond the limit, same size", reqSetData("/q/4", "eee", -1), wire.OK},
+		{"beyond the limit, still too much", reqSetData("/q/4", "ee", -1), wire.ErrQuotaExceeded},
 	} {
 		if a := s.do(step.r); a.Err != step.want {
 			t.Errorf("%s: %s, want %s", step.name, name(a.Err), name(step.want))
 		}
+	}
+
+	// The size that a setData starts from is the one in flight.
+	s.must(reqSetData("/zookeeper/quota/q/zookeeper_limits", "count=-1,bytes=-1=;byteHardLimit=3;countHardLimit=-1", -1))
+	s.propose(reqSetData("/q/4", "", -1))
+	if got := codeOf(s.propose(reqSetData("/q/4", "fff", -1))); got != wire.ErrQuotaExceeded {
+		t.Errorf("three bytes more than in flight, on a full quota: %s", name(got))
+	}
+	s.apply()
+	s.apply()
+}
+
+// TestViewForgets: once everything is applied the view holds nothing, whatever
+// was refused in between.
+func TestViewForgets(t *testing.T) {
+	eph := func(path string) *Request { return reqCreate(wire.OpCreate, path, wire.FlagEphemeral) }
+	s := newSolo(t, defaultRules(t))
+	s.session(1)
+	s.propose(eph("/a"))
+	s.propose(reqMulti(eph("/b"), reqSetData("/a", "x", 0), reqDelete("/nope", -1)))
+	s.propose(reqMulti(reqCreate(wire.OpCreate, "/c", 0), reqDelete("/c", 9)))
+	s.propose(reqDelete("/nope", -1))
+	for len(s.queue) > 0 {
+		s.apply()
+	}
+	if v := s.view; len(v.nodes) != 0 || len(v.sessions) != 0 || len(v.notes) != 0 {
+		t.Errorf("left: %d nodes, %d sessions, %d notes", len(v.nodes), len(v.sessions), len(v.notes))
 	}
 }

@@ -46,6 +46,7 @@ type state struct {
 
 type pendingNode struct {
 	state
+	path string    // its key, in memory of the view
 	gone bool      // deleted; state is void
 	zxid wire.Zxid // of the last proposal that changes it
 }
@@ -183,22 +184,22 @@ func (v *View) exists(path string) bool {
 // add notes that the proposal in the making creates a node. s.acl must be kept
 // already. It returns path in memory of the view.
 func (v *View) add(path string, s *state) string {
-	key, p := v.touch(path)
+	p := v.touch(path)
 	p.state, p.gone = *s, false
 	v.digest += v.share(path, s)
-	return key
+	return p.path
 }
 
 // change notes that the proposal in the making turns a node from old into s.
 func (v *View) change(path string, old, s *state) {
-	_, p := v.touch(path)
+	p := v.touch(path)
 	p.state = *s
 	v.digest += v.share(path, s) - v.share(path, old)
 }
 
 // remove notes that the proposal in the making deletes a node.
 func (v *View) remove(path string, old *state) {
-	_, p := v.touch(path)
+	p := v.touch(path)
 	p.state, p.gone = state{}, true
 	v.digest -= v.share(path, old)
 }
@@ -212,14 +213,14 @@ func (v *View) share(path string, s *state) uint64 {
 }
 
 // touch finds or makes the entry of a node that the proposal in the making
-// changes, and its path in memory of the view.
-func (v *View) touch(path string) (string, *pendingNode) {
+// changes.
+func (v *View) touch(path string) *pendingNode {
 	p := v.nodes[path]
-	if p != nil && p.zxid == v.zxid {
-		v.undo.node(path, p)
-		return path, p
+	if p != nil {
+		path = p.path
+	} else {
+		path = strings.Clone(path)
 	}
-	path = strings.Clone(path)
 	v.undo.node(path, p)
 	if p == nil {
 		if n := len(v.spare); n > 0 {
@@ -227,11 +228,14 @@ func (v *View) touch(path string) (string, *pendingNode) {
 		} else {
 			p = new(pendingNode)
 		}
+		p.path = path
 		v.nodes[path] = p
 	}
-	p.zxid = v.zxid
-	v.notes = append(v.notes, note{zxid: v.zxid, path: path})
-	return path, p
+	if p.zxid != v.zxid {
+		p.zxid = v.zxid
+		v.notes = append(v.notes, note{zxid: v.zxid, path: path})
+	}
+	return p
 }
 
 // touchSession is touch for a session.

@@ -112,7 +112,7 @@ var (
 func pick[T any](rng *rand.Rand, from []T) T { return from[rng.IntN(len(from))] }
 
 func randomRequest(rng *rand.Rand) *Request {
-	r := randomPart(rng)
+	r := randomPart(rng, randomPaths)
 	switch rng.IntN(20) {
 	case 0, 1:
 		r = &Request{Op: wire.OpCreateSession, TimeoutMs: 4000}
@@ -123,10 +123,14 @@ func randomRequest(rng *rand.Rand) *Request {
 	case 4:
 		r = reqSetACL(pick(rng, randomPaths), pick(rng, randomACLs), int32(rng.IntN(3)-1))
 	case 5, 6, 7, 8:
+		paths := randomPaths
+		if rng.IntN(3) == 0 {
+			paths = []string{pick(rng, randomPaths)} // made and deleted and made again
+		}
 		parts := make([]*Request, rng.IntN(6))
 		for i := range parts {
-			if parts[i] = randomPart(rng); rng.IntN(6) == 0 {
-				parts[i] = reqCheck(pick(rng, randomPaths), int32(rng.IntN(3)-1))
+			if parts[i] = randomPart(rng, paths); rng.IntN(6) == 0 {
+				parts[i] = reqCheck(pick(rng, paths), int32(rng.IntN(3)-1))
 			}
 		}
 		r = reqMulti(parts...)
@@ -138,8 +142,8 @@ func randomRequest(rng *rand.Rand) *Request {
 }
 
 // randomPart is a request that may also be a part of a multi.
-func randomPart(rng *rand.Rand) *Request {
-	path := pick(rng, randomPaths)
+func randomPart(rng *rand.Rand, paths []string) *Request {
+	path := pick(rng, paths)
 	data := make([]byte, rng.IntN(20))
 	switch rng.IntN(8) {
 	case 0, 1:
