@@ -35,6 +35,14 @@ type proposal struct {
 	op   wire.OpCode // what was asked; the txn of a refused request says OpError
 }
 
+// waitingSync is a sync and the last proposal before it. Its outcome comes when
+// that is applied: a client that has just seen the outcome of a write must not
+// be told an older zxid by the sync that it sent behind it.
+type waitingSync struct {
+	r     *znode.Request
+	after wire.Zxid
+}
+
 // Peer is the machine. Its zero value is not usable; see New.
 type Peer struct {
 	cfg  Config
@@ -49,8 +57,8 @@ type Peer struct {
 
 	ready Ready
 	chunk []byte // holds encodings, see encode
-	// syncs wait for what is committed to be applied.
-	syncs []*znode.Request
+	// syncs wait for the proposals that were made before them, oldest first.
+	syncs []waitingSync
 
 	clock   session.Clock
 	tracker *session.Tracker
@@ -101,7 +109,7 @@ func New(cfg Config, tree *znode.Tree, unixMs int64) *Peer {
 // unchanged until its outcome.
 func (p *Peer) Submit(r *znode.Request, timeMs int64) {
 	if r.Op == wire.OpSync {
-		p.syncs = append(p.syncs, r)
+		p.syncs = append(p.syncs, waitingSync{r, p.zab.Proposed()})
 		return
 	}
 	p.propose(r, timeMs)
@@ -148,28 +156,33 @@ func (p *Peer) Ready() Ready {
 }
 
 // Pending reports whether Apply has something to do.
-func (p *Peer) Pending() bool { return p.committed > 0 || len(p.syncs) > 0 }
+func (p *Peer) Pending() bool { return p.committed > 0 || p.syncDue() }
+
+// syncDue tells whether the oldest sync need not wait any more.
+func (p *Peer) syncDue() bool {
+	return len(p.syncs) > 0 && p.syncs[0].after <= p.tree.LastZxid()
+}
 
 // Outstanding is the number of proposals that are not applied yet.
 func (p *Peer) Outstanding() int { return len(p.inFlight) }
 
 // Apply applies the next committed transaction and fills out with its result,
-// its events and whom the reply belongs to; the slices in out are reused. When
-// everything committed is applied it gives the outcomes of the syncs that came
-// meanwhile. It reports false, and leaves out alone, if there is nothing more.
-// The caller holds the tree's write lock.
+// its events and whom the reply belongs to; the slices in out are reused. A
+// sync has its outcome in its place among them. It reports false, and leaves
+// out alone, if there is nothing more. The caller holds the tree's write lock.
 func (p *Peer) Apply(out *znode.Applied) bool {
 	switch {
-	case p.committed > 0:
-		p.applyNext(out)
-	case len(p.syncs) > 0:
-		r := p.syncs[0]
+	case p.syncDue():
+		r := p.syncs[0].r
+		p.syncs[0] = waitingSync{} // let its memory go
 		p.syncs = p.syncs[1:]
 		*out = znode.Applied{Conn: r.Conn, Session: r.Session, Cxid: r.Cxid, Op: r.Op, Zxid: p.tree.LastZxid(),
 			Multi: out.Multi[:0], Events: out.Events[:0]}
 		if body, ok := r.Body.(*wire.PathRequest); ok {
 			out.Path = body.Path
 		}
+	case p.committed > 0:
+		p.applyNext(out)
 	default:
 		return false
 	}

@@ -20,13 +20,15 @@ func (p *Peer) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeo
 		return
 	}
 	a := Attached{Conn: conn}
-	if _, scheme, ok := p.tree.Session(id); ok && p.cfg.Keys.Check(id, passwd, scheme) {
+	_, scheme, ok := p.tree.Session(id)
+	// A session whose end is under way because its time is over cannot be
+	// touched, and is as good as gone.
+	if ok && p.cfg.Keys.Check(id, passwd, scheme) && p.tracker.Touch(id, p.clock.Now()) {
 		a.Session, a.TimeoutMs = id, timeoutMs
 		// What the client showed is what it keeps: a session that came from
 		// Java's files goes on with Java's password.
 		copy(a.Passwd[:], passwd)
 		p.tracker.SetTimeout(id, timeoutMs)
-		p.tracker.Touch(id, p.clock.Now())
 	}
 	p.ready.Attached = append(p.ready.Attached, a)
 }

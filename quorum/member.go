@@ -1,13 +1,12 @@
 package quorum
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.uber.org/zap"
 
 	"zooid/peer"
 	"zooid/session"
@@ -50,7 +49,6 @@ type Options struct {
 	Log     Log
 	Store   Store
 	Clients Clients
-	Logger  *zap.Logger
 	Now     func() time.Time // nil: time.Now
 
 	// Counters; nil counts nothing. Proposed counts transactions handed to the
@@ -65,17 +63,20 @@ type Member struct {
 	tree   *znode.Tree
 	peer   *peer.Peer
 	wake   chan struct{} // has one element when the inbox is not empty
-	stop   chan struct{}
-	done   chan struct{}
+	stop   chan struct{} // closed when the loop is to end in good order
+	quit   chan struct{} // closed when it is to end at once
+	done   chan struct{} // closed when it has ended
 	failed chan error
 
 	inbox struct {
 		sync.Mutex
 		batch
-		closed bool
+		started bool
+		closed  bool // nobody takes what clients want any more
 	}
 
 	sessionNow atomic.Int64 // upper bound of the session clock until the next tick
+	frozen     atomic.Bool  // the session clock stands still
 	started    time.Time
 }
 
@@ -117,8 +118,8 @@ func NewMember(o Options) *Member {
 	}
 	m := &Member{
 		o: o, tree: o.Tree,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		failed: make(chan error, 1), started: o.Now(),
+		wake: make(chan struct{}, 1), failed: make(chan error, 1), started: o.Now(),
+		stop: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	m.peer = peer.New(o.Peer, o.Tree, m.started.UnixMilli())
 	m.sessionNow.Store(m.peer.SessionNow() + tickEvery.Milliseconds())
@@ -126,18 +127,44 @@ func NewMember(o Options) *Member {
 }
 
 // Start begins the loop.
-func (m *Member) Start() { go m.run() }
+func (m *Member) Start() {
+	m.inbox.Lock()
+	m.inbox.started = true
+	m.inbox.Unlock()
+	go m.run()
+}
+
+// Freeze stops the session clock for good. It comes before clients are turned
+// away at the end: a session must not expire because nobody lets it in.
+func (m *Member) Freeze() { m.frozen.Store(true) }
 
 // Stop ends the loop once everything that was handed over before is applied
-// and answered, and waits for that. The log must still be running.
-func (m *Member) Stop() {
+// and answered, and waits for that; the log must still be running. When ctx is
+// done first, which is how it ends on a full disk, what is not durable yet is
+// given up and ctx's error is returned. A member that has failed, or was never
+// started, has nothing to finish. Only the first call does anything but wait.
+func (m *Member) Stop(ctx context.Context) error {
 	m.inbox.Lock()
-	if !m.inbox.closed {
-		m.inbox.closed = true
+	started, closed := m.inbox.started, m.inbox.closed
+	m.inbox.closed = true
+	m.inbox.Unlock()
+	m.Freeze()
+	switch {
+	case !started:
+		return nil
+	case !closed:
 		close(m.stop)
 	}
-	m.inbox.Unlock()
+	select {
+	case <-m.done:
+		return nil
+	case <-ctx.Done():
+	}
+	if !closed {
+		close(m.quit)
+	}
 	<-m.done
+	return ctx.Err()
 }
 
 // Failed gives the error that ended the member, if one did.
@@ -155,7 +182,7 @@ func (m *Member) Started() time.Time { return m.started }
 func (m *Member) SessionNow() int64 { return m.sessionNow.Load() }
 
 // Submit hands requests to the loop; it does not block. The outcome of each
-// comes by Clients.Applied. After Stop requests are dropped.
+// comes by Clients.Applied. After Stop, or a failure, requests are dropped.
 func (m *Member) Submit(reqs []*znode.Request) {
 	m.inbox.Lock()
 	if m.inbox.closed {
@@ -168,9 +195,14 @@ func (m *Member) Submit(reqs []*znode.Request) {
 }
 
 // Attach asks for a session for a connection; the answer comes by
-// Clients.Attached. passwd must stay unchanged until then.
+// Clients.Attached. passwd must stay unchanged until then. After Stop nobody
+// answers: the connection's end is the business of whoever has it.
 func (m *Member) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeoutMs int32) {
 	m.inbox.Lock()
+	if m.inbox.closed {
+		m.inbox.Unlock()
+		return
+	}
 	m.inbox.attaches = append(m.inbox.attaches, attach{conn, id, passwd, timeoutMs})
 	m.inbox.Unlock()
 	m.knock()
@@ -197,6 +229,10 @@ var ErrStopped = errors.New("the member has stopped")
 func (m *Member) SessionBuckets() (buckets []session.Bucket, nowMs int64, err error) {
 	ready := make(chan struct{})
 	m.inbox.Lock()
+	if m.inbox.closed {
+		m.inbox.Unlock()
+		return nil, 0, ErrStopped
+	}
 	m.inbox.calls = append(m.inbox.calls, func() {
 		buckets, nowMs = m.peer.SessionBuckets(), m.peer.SessionNow()
 		close(ready)
@@ -216,6 +252,13 @@ func (m *Member) knock() {
 	case m.wake <- struct{}{}:
 	default:
 	}
+}
+
+// release lets the memory go that a batch holds, which is done with.
+func (b *batch) release() {
+	clear(b.requests)
+	clear(b.attaches)
+	clear(b.calls)
 }
 
 // take swaps what has arrived for the empty batch b.
@@ -253,6 +296,9 @@ func (m *Member) run() {
 			}
 		case <-stop:
 			stopping, stop = true, nil
+		case <-m.quit:
+			m.o.Store.Keep(true)
+			return
 		}
 		m.take(&b)
 		if b.err != nil {
@@ -261,8 +307,7 @@ func (m *Member) run() {
 		}
 		m.step(&b)
 		m.carryOut(&out)
-		clear(b.requests) // let their memory go
-		clear(b.calls)
+		b.release()
 		if stopping && m.peer.Outstanding() == 0 {
 			m.o.Store.Keep(true)
 			return
@@ -273,6 +318,9 @@ func (m *Member) run() {
 // tick tells the peer of time. Sessions are looked at only when a bucket of
 // theirs has ended; then the connections say whom they have heard.
 func (m *Member) tick(gap time.Duration, now time.Time) {
+	if m.frozen.Load() {
+		return
+	}
 	if m.peer.Advance(gap.Milliseconds(), tickEvery.Milliseconds()) {
 		m.o.Clients.Touched(m.peer.Touch)
 		before := m.peer.Outstanding()
@@ -347,10 +395,9 @@ func (m *Member) applySome(out *znode.Applied) {
 
 // fail ends the member: nobody knows what is on disk after a failed sync.
 func (m *Member) fail(err error) {
-	err = fmt.Errorf("transaction log: %w", err)
-	m.o.Logger.Error("the member stops, for its log cannot be trusted any more", zap.Error(err))
 	m.inbox.Lock()
 	m.inbox.closed = true
+	m.inbox.batch = batch{} // nobody comes for it
 	m.inbox.Unlock()
-	m.failed <- err
+	m.failed <- fmt.Errorf("transaction log: %w; what it holds is uncertain, so the server stops", err)
 }

@@ -43,6 +43,7 @@ func (s *Server) Attached(who znode.ConnID, id wire.SessionID, timeoutMs int32, 
 	if c != nil && id != 0 {
 		old = s.mu.sessions[id]
 		s.mu.sessions[id] = c
+		c.session = id
 	}
 	s.mu.Unlock()
 	if c == nil {
@@ -204,11 +205,15 @@ func (s *Server) SessionClosed(id wire.SessionID) {
 	s.loop.touch(c)
 }
 
-// Touched visits every session that has a connection here with the session
-// clock at which it was last heard.
+// Touched visits every session that has a connection here, or has had one since
+// the last call, with the session clock at which it was last heard.
 func (s *Server) Touched(visit func(id wire.SessionID, at int64)) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, at := range s.mu.departed {
+		visit(id, at)
+	}
+	clear(s.mu.departed)
 	for id, c := range s.mu.sessions {
 		visit(id, c.heard.Load())
 	}

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"zooid/wire"
 	"zooid/znode"
 )
 
@@ -39,6 +40,10 @@ type conn struct {
 	// phaseServing. Only the goroutine looks at it.
 	attached bool
 
+	// session is the key of the connection in Server.mu.sessions, 0 while it has
+	// none. It is guarded by Server.mu.
+	session wire.SessionID
+
 	// wordsOnly marks a connection beyond a limit, which overLimit names.
 	wordsOnly bool
 	overLimit zap.Field
@@ -65,12 +70,19 @@ type conn struct {
 		// because the client takes its replies too slowly. The goroutine that
 		// writes answers them; nothing may be queued behind them.
 		backlog bool
+		// drain says that the goroutine waits until the queue is empty, since the
+		// reads in it may yield more than should be made at once.
+		drain bool
+		// replySize is a guess at the size of the next reply: the last ones',
+		// the largest of which is forgotten slowly.
+		replySize int
 
 		buf     *outBuffer // what is to be written next; nil if nothing is
 		unsent  int        // bytes being written
 		writing bool       // somebody writes, and will write what is in buf as well
 		touched bool       // is in the loop's list of connections to flush
 
+		lingering bool // the time for writing the rest is limited
 		word      bool // asked a four-letter word
 		stalled   bool // is in Server.stalled
 		finishing bool // close when everything is answered and written
@@ -86,6 +98,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.mu.changed.L = &c.mu.Mutex
 	c.mu.reader.IDs = s.o.Auth.InitialIDs(c.remote.Addr())
 	c.mu.stats.clear()
+	c.mu.replySize = replySizeGuess
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
@@ -149,15 +162,20 @@ func (c *conn) read() bool {
 		if m := c.member; m != nil {
 			c.heard.Store(m.SessionNow())
 		}
-		c.in.at = c.srv.now()
+		c.in.at, c.in.waited = c.srv.now(), 0
 		return true
 	}
 	c.in.drop()
-	if isTimeout(err) {
+	c.mu.Lock()
+	closed := c.mu.closed
+	c.mu.Unlock()
+	switch {
+	case closed:
+	case isTimeout(err):
 		c.readTimedOut()
-		return false
+	default:
+		c.close(err.Error())
 	}
-	c.close(err.Error())
 	return false
 }
 
@@ -188,8 +206,11 @@ func (c *conn) readTimedOut() {
 	}
 }
 
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
 // stopReading ends the connection's reading as soon as it waits for bytes.
-func (c *conn) stopReading() { c.nc.SetReadDeadline(time.Unix(1, 0)) }
+func (c *conn) stopReading() { c.nc.SetReadDeadline(past) }
 
 // finish closes the connection once everything queued is answered and written.
 func (c *conn) finish() {
@@ -217,7 +238,9 @@ func (c *conn) awaitRoom() bool {
 	for !c.mu.closed {
 		if !c.mustWait() {
 			if throttled {
-				c.srv.stats.throttleTime(micros(c.srv.now() - began))
+				waited := c.srv.now() - began
+				c.in.waited += waited
+				c.srv.stats.throttleTime(micros(waited))
 			}
 			return true
 		}
@@ -235,7 +258,10 @@ func (c *conn) awaitRoom() bool {
 // c.mu.
 func (c *conn) full() bool {
 	q := &c.mu.queue
-	return c.mu.phase == phaseAttaching || c.mu.backlog || c.outBytes() > outHigh ||
+	if q.len() == 0 {
+		c.mu.drain = false
+	}
+	return c.mu.drain || c.mu.phase == phaseAttaching || c.mu.backlog || c.outBytes() > outHigh ||
 		q.len() >= c.srv.o.QueueRequests || q.bytes >= queueBytesHigh
 }
 
@@ -267,7 +293,9 @@ func (s *Server) throttling(more int64) bool {
 }
 
 // close ends the connection at once; what is not written is lost. Why is said
-// in the log. Any goroutine may call it, the loop included.
+// in the log. Any goroutine may call it, the loop included: closing the socket
+// itself would wait for whoever uses it, so that is left to the connection's
+// goroutine, which this wakes wherever it is.
 func (c *conn) close(why string) {
 	c.mu.Lock()
 	c.closeLocked(why)
@@ -284,7 +312,7 @@ func (c *conn) closeLocked(why string) {
 		c.mu.buf.release()
 		c.mu.buf = nil
 	}
-	c.nc.Close()
+	c.nc.SetDeadline(past)
 	c.srv.log.Debug("connection closed", zap.Stringer("client", c.remote),
 		zap.Stringer("session", c.mu.reader.Session), zap.String("why", why))
 }
@@ -294,19 +322,21 @@ func (c *conn) cutOffLocked(what string, limit zap.Field) {
 	if c.mu.closed {
 		return
 	}
-	c.srv.refusals.Warn(what+"; closing its connection", zap.Stringer("client", c.remote),
-		zap.Stringer("session", c.mu.reader.Session), limit)
+	c.logRefusal(what, limit)
 	c.closeLocked(what)
 }
 
-// refuse closes a connection for what it sent.
+// refuse closes a connection before it has a session, for what it sent.
 func (c *conn) refuse(what string, fields ...zap.Field) {
-	c.mu.Lock()
-	session := c.mu.reader.Session
-	c.mu.Unlock()
-	c.srv.refusals.Warn(what+"; closing its connection", append(fields,
-		zap.Stringer("client", c.remote), zap.Stringer("session", session))...)
+	c.logRefusal(what, fields...)
 	c.close(what)
+}
+
+// logRefusal says why a connection is being closed. The caller holds c.mu, or
+// is the connection's goroutine.
+func (c *conn) logRefusal(what string, fields ...zap.Field) {
+	c.srv.refusals.Warn("closing a connection: "+what, append(fields,
+		zap.Stringer("client", c.remote), zap.Stringer("session", c.mu.reader.Session))...)
 }
 
 // end takes the connection out of the server, at the end of its goroutine.
@@ -316,7 +346,8 @@ func (c *conn) end() {
 	c.closeLocked("its goroutine ends")
 	left := c.mu.queue.len()
 	c.mu.queue.clear()
-	session := c.mu.reader.Session
+	finished := c.mu.finishing
+	c.mu.large, c.in.large = c.mu.large+c.in.large, 0
 	c.releaseLarge()
 	c.mu.stats.publish(&c.srv.stats, c.shard)
 	c.mu.Unlock()
@@ -324,9 +355,14 @@ func (c *conn) end() {
 	s := c.srv
 	s.outstanding.Add(-int64(left))
 	s.wakeStalled()
-	s.unregister(c, session)
+	s.unregister(c)
 	if c.tree != nil {
 		c.tree.DropWatcher(c.id)
 	}
 	s.stats.ended(1)
+	// Last, so that who sees the end and comes again finds room.
+	if finished {
+		c.discardInput()
+	}
+	c.nc.Close()
 }

@@ -227,7 +227,7 @@ func testOptions(reg *auth.Registry) Options {
 
 func start(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
-	reg, err := auth.New(auth.Options{SuperDigest: "super:1wZ8qIvQBMTq0KPxMc6RQ/PCXKM="})
+	reg, err := auth.New(auth.Options{SuperDigest: "super:lK75jTNcA+U9vtVEw5vB51mj/w4="})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,9 @@ type input struct {
 
 	at    int64 // when the last bytes came, see Server.now
 	sized bool  // the length of the frame that is to come next has been judged
+	large int64 // bytes reserved for that frame, if it is a large one
+	// waited is how long, in µs, the request throttle has kept these bytes waiting.
+	waited int64
 
 	ready func(fd uintptr) bool // conn.readReady, made once
 	err   error                 // of the last readReady

@@ -17,6 +17,12 @@ const (
 	// outChunk is how many bytes are gathered before they are written although
 	// more is to come.
 	outChunk = 256 << 10
+	// readAhead is how many bytes of replies to reads may have to be made at
+	// once, by a guess: more reads than that are not let stand in a queue with a
+	// write behind them, for they could not be put off then.
+	readAhead = 8 << 20
+	// replySizeGuess is what a connection's replies are held to be at first.
+	replySizeGuess = 64 << 10
 	// outKeep is the largest buffer that is kept for reuse.
 	outKeep = 512 << 10
 	// lingerTime is how long a client may take to read what was queued before
@@ -83,7 +89,11 @@ func (c *conn) flush() {
 	defer c.mu.Unlock()
 	c.mu.touched = false
 	c.mu.stats.publish(&c.srv.stats, c.shard)
-	if c.mu.writing || c.mu.closed {
+	if c.mu.closed {
+		return
+	}
+	if c.mu.writing {
+		c.linger()
 		return
 	}
 	c.mu.writing = true
@@ -108,7 +118,12 @@ func (c *conn) flush() {
 		b.release()
 	}
 	if c.mu.backlog {
-		c.startWriter(nil, 0)
+		// Its reads need the tree's lock, which comes before c.mu.
+		c.srv.running.Go(func() {
+			if b := c.next(nil); b != nil {
+				c.write(b, 0)
+			}
+		})
 		return
 	}
 	c.written()
@@ -127,7 +142,6 @@ func (c *conn) takeBuffer() *outBuffer {
 func (c *conn) written() {
 	c.mu.writing = false
 	if c.mu.finishing && c.mu.queue.len() == 0 {
-		c.discardInput()
 		c.closeLocked("finished")
 	}
 }
@@ -166,43 +180,54 @@ func (c *conn) writeReady(fd uintptr) bool {
 // startWriter leaves the rest of the writing, b from n on and what comes, to a
 // goroutine. The caller holds c.mu and the write, which passes over.
 func (c *conn) startWriter(b *outBuffer, n int) {
-	if c.mu.finishing {
+	c.linger()
+	c.srv.running.Go(func() { c.write(b, n) })
+}
+
+// linger limits the time for writing what is left, if the connection is about
+// to end. The caller holds c.mu.
+func (c *conn) linger() {
+	if c.mu.finishing && !c.mu.lingering {
+		c.mu.lingering = true
 		c.nc.SetWriteDeadline(time.Now().Add(lingerTime))
 	}
-	c.srv.running.Go(func() { c.write(b, n) })
 }
 
 // write is the goroutine of a congested connection: it writes, waiting for the
 // client, until nothing is left.
 func (c *conn) write(b *outBuffer, n int) {
-	for {
-		var err error
-		if b != nil {
-			err = c.writeAll(b.b[n:])
-			b.release()
-		}
+	for b != nil {
+		err := c.writeAll(b.b[n:])
+		b.release()
+		b, n = c.next(err), 0
+	}
+}
+
+// next is what the writer is to write after it has written with err; nil ends
+// its work.
+func (c *conn) next(err error) *outBuffer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.unsent = 0
+	if err != nil {
+		c.closeLocked(err.Error())
+	}
+	for c.mu.backlog && c.mu.buf == nil && !c.mu.closed {
+		c.mu.Unlock()
 		c.answerBacklog()
 		c.mu.Lock()
-		c.mu.unsent = 0
-		if err != nil {
-			c.closeLocked(err.Error())
-		}
-		c.mu.changed.Broadcast()
-		if c.mu.closed || c.mu.buf == nil {
-			if c.mu.closed {
-				c.mu.writing = false
-			} else {
-				c.written()
-			}
-			c.mu.Unlock()
-			return
-		}
-		b, n = c.takeBuffer(), 0
-		if c.mu.finishing {
-			c.nc.SetWriteDeadline(time.Now().Add(lingerTime))
-		}
-		c.mu.Unlock()
 	}
+	c.mu.changed.Broadcast()
+	switch {
+	case c.mu.closed:
+		c.mu.writing = false
+		return nil
+	case c.mu.buf == nil:
+		c.written()
+		return nil
+	}
+	c.linger()
+	return c.takeBuffer()
 }
 
 // writeAll writes b in pieces. A client that takes them is there, even if its
@@ -229,8 +254,6 @@ func (c *conn) discardInput() {
 	if c.raw == nil {
 		return
 	}
-	// The connection's own goroutine may be reading, and then there is nothing
-	// to throw away; Control does not wait for it.
 	c.raw.Control(func(fd uintptr) {
 		b := readBuffers.Get().(*readBuffer)
 		defer readBuffers.Put(b)

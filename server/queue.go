@@ -38,6 +38,7 @@ type item struct {
 type queue struct {
 	list    *itemList
 	awaited int // items in stateAwaited
+	reads   int // items in stateRead
 	bytes   int // sum of their sizes
 }
 
@@ -69,8 +70,11 @@ func (q *queue) push(it item) {
 	}
 	l.items = append(l.items, it)
 	q.bytes += it.size
-	if it.state == stateAwaited {
+	switch it.state {
+	case stateAwaited:
 		q.awaited++
+	case stateRead:
+		q.reads++
 	}
 }
 
@@ -95,6 +99,9 @@ func (q *queue) find(xid int32, op wire.OpCode) *item {
 func (q *queue) pop() {
 	l := q.list
 	q.bytes -= l.items[l.head].size
+	if l.items[l.head].state == stateRead {
+		q.reads--
+	}
 	l.items[l.head] = item{}
 	if l.head++; l.head == len(l.items) {
 		q.giveBack()
@@ -106,7 +113,7 @@ func (q *queue) clear() {
 		clear(q.list.items)
 		q.giveBack()
 	}
-	q.awaited, q.bytes = 0, 0
+	q.awaited, q.reads, q.bytes = 0, 0, 0
 }
 
 func (q *queue) giveBack() {

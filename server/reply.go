@@ -46,6 +46,7 @@ func (c *conn) answerRead(xid int32, op wire.OpCode, body []byte) {
 	putHead(b[start:], replyXid(xid, op), zxid, code)
 	o.b = b
 	c.mu.stats.replied(zxid, int64(len(b)-start))
+	c.mu.replySize = max(len(b)-start, c.mu.replySize-c.mu.replySize/8)
 	if len(c.mu.reader.Catchup) > 0 {
 		c.insertCatchup(o, start)
 	}
@@ -157,18 +158,16 @@ func (c *conn) releaseLarge() {
 	}
 }
 
-// answerBacklog answers reads that were left until their replies found room.
+// answerBacklog answers reads that were left until their replies found room. It
+// is called by whoever writes.
 func (c *conn) answerBacklog() {
-	c.mu.Lock()
-	backlog := c.mu.backlog && !c.mu.closed
-	c.mu.Unlock()
-	if !backlog {
-		return
-	}
 	c.tree.RLock()
 	c.mu.Lock()
 	c.mu.backlog = false
-	n := c.answerDue(c.srv.now())
+	n := int64(0)
+	if !c.mu.closed {
+		n = c.answerDue(c.srv.now())
+	}
 	c.mu.Unlock()
 	c.tree.RUnlock()
 	c.srv.outstanding.Add(-n)

@@ -94,8 +94,11 @@ func (c *conn) begin() {
 	c.srv.mu.RLock()
 	stopping := c.srv.mu.stopping
 	c.srv.mu.RUnlock()
-	if stopping {
-		c.stopReading() // Shutdown's own deadline may just have been cleared
+	c.mu.Lock()
+	closed := c.mu.closed
+	c.mu.Unlock()
+	if stopping || closed {
+		c.stopReading() // the deadline that says so may just have been cleared
 	}
 }
 
@@ -133,12 +136,11 @@ func (w *worker) frames(data []byte) (used, need int, v verdict) {
 		if end > len(data) {
 			return used, 4 + n, needMore
 		}
-		if v := w.mayGoOn(); v != goOn {
+		frame := data[used+4 : end : end]
+		if v := w.mayGoOn(frame); v != goOn {
 			return used, 0, v
 		}
-		frame := data[used+4 : end : end]
-		c.in.sized = false
-		used = end
+		used, c.in.sized = end, false
 		if !c.attached {
 			w.unlock()
 			if !c.connect(frame) {
@@ -148,6 +150,9 @@ func (w *worker) frames(data []byte) (used, need int, v verdict) {
 		}
 		if !w.request(frame) {
 			return len(data), 0, atEnd
+		}
+		if c.mu.queue.len() == 0 {
+			c.releaseLarge()
 		}
 		w.bound()
 	}
@@ -163,30 +168,26 @@ func (w *worker) acceptable(n int) bool {
 	o := &c.srv.o
 	switch {
 	case n < 0 || n > o.MaxFrame:
-		w.unlock()
-		c.refuse("frame length out of bounds", zap.Int("length", n), zap.Int("jute.maxbuffer", o.MaxFrame))
+		w.refuse("frame length out of bounds", zap.Int("length", n), zap.Int("jute.maxbuffer", o.MaxFrame))
 		return false
 	case n < headerSize && c.attached:
-		w.unlock()
-		c.refuse("frame too short for a request", zap.Int("length", n), zap.Int("least", headerSize))
+		w.refuse("frame too short for a request", zap.Int("length", n), zap.Int("least", headerSize))
 		return false
 	case o.LargeThreshold > 0 && n > o.LargeThreshold:
 		if !c.srv.takeLarge(n) {
-			w.unlock()
 			c.srv.stats.largeRejected(1)
-			c.refuse("too many large requests at once", zap.Int("length", n), zap.Int64("largeRequestMaxBytes", o.LargeMax))
+			w.refuse("too many large requests at once", zap.Int("length", n), zap.Int64("largeRequestMaxBytes", o.LargeMax))
 			return false
 		}
-		w.lockConn()
-		c.mu.large += int64(n)
+		c.in.large = int64(n)
 	}
 	c.in.sized = true
 	return true
 }
 
-// mayGoOn tells whether the next frame may be worked on, has to wait for room,
-// or will not be served any more.
-func (w *worker) mayGoOn() verdict {
+// mayGoOn tells whether a frame may be worked on, has to wait for room, or will
+// not be served any more.
+func (w *worker) mayGoOn(frame []byte) verdict {
 	c := w.c
 	if !c.attached {
 		return goOn
@@ -197,9 +198,18 @@ func (w *worker) mayGoOn() verdict {
 		return atEnd
 	case c.full() || c.srv.throttling(w.queued):
 		return mustWait
+	case c.mu.queue.reads*c.mu.replySize > readAhead:
+		if row, ok := znode.LookupOp(opOf(frame)); ok && row.Quorum {
+			c.mu.drain = true
+			return mustWait
+		}
 	}
 	return goOn
 }
+
+// xidOf and opOf read the header of a request.
+func xidOf(frame []byte) int32      { return int32(binary.BigEndian.Uint32(frame)) }
+func opOf(frame []byte) wire.OpCode { return wire.OpCode(int32(binary.BigEndian.Uint32(frame[4:]))) }
 
 // bound ends a hold of the tree's lock that has lasted long enough, and sends
 // on what has gathered.
@@ -248,14 +258,14 @@ func (w *worker) unlock() {
 	w.hold = holdNothing
 }
 
-// request serves one frame. It is false if it is the connection's last.
+// request serves one frame; c.mu is held afterwards. It is false if the frame
+// is the connection's last.
 func (w *worker) request(frame []byte) bool {
 	c := w.c
-	xid := int32(binary.BigEndian.Uint32(frame))
-	op := wire.OpCode(int32(binary.BigEndian.Uint32(frame[4:])))
-	body := frame[headerSize:]
+	xid, op, body := xidOf(frame), opOf(frame), frame[headerSize:]
 	w.lockConn()
 	c.mu.stats.packetIn()
+	c.mu.large, c.in.large = c.mu.large+c.in.large, 0
 	switch {
 	case op == wire.OpAuth:
 		return w.auth(xid, body)
@@ -290,8 +300,7 @@ func (w *worker) request(frame []byte) bool {
 // that it is to be refused.
 func (w *worker) throttled(op wire.OpCode) bool {
 	wait := w.c.srv.o.ThrottledOpWait
-	return wait > 0 && op != wire.OpPing && op != wire.OpCloseSession &&
-		w.c.srv.now()-w.c.in.at > wait.Microseconds()
+	return wait > 0 && w.c.in.waited > wait.Microseconds() && op != wire.OpPing && op != wire.OpCloseSession
 }
 
 // read answers at once if nothing is ahead, else leaves the request in the queue.
@@ -370,24 +379,24 @@ func (w *worker) finishing() {
 	w.c.mu.finishing = true
 }
 
+// refuse has the connection closed for what it sent, after what is queued.
+func (w *worker) refuse(what string, fields ...zap.Field) {
+	w.finishing()
+	w.c.logRefusal(what, fields...)
+}
+
 // rejectUnknown answers an opcode that clients may not use, then closes.
 func (w *worker) rejectUnknown(xid int32, op wire.OpCode) bool {
-	c := w.c
-	c.srv.refusals.Warn("unknown opcode; closing its connection", zap.Stringer("client", c.remote),
-		zap.Stringer("session", c.mu.reader.Session), zap.Int32("opcode", int32(op)))
 	w.fail(xid, op, wire.ErrUnimplemented)
-	w.finishing()
+	w.refuse("unknown opcode", zap.Int32("opcode", int32(op)))
 	return false
 }
 
 // rejectUnauthenticated answers a request of a client that should have
 // authenticated first, then closes.
 func (w *worker) rejectUnauthenticated(xid int32, op wire.OpCode) bool {
-	c := w.c
-	c.srv.refusals.Warn("request without the required authentication; closing its connection",
-		zap.Stringer("client", c.remote), zap.Stringer("session", c.mu.reader.Session), zap.Stringer("operation", op))
-	c.appendReply(xid, 0, wire.ErrSessionClosedRequireSASL)
-	w.finishing()
+	w.c.appendReply(xid, 0, wire.ErrSessionClosedRequireSASL)
+	w.refuse("request without the required authentication", zap.Stringer("operation", op))
 	return false
 }
 
@@ -397,17 +406,14 @@ func (w *worker) auth(xid int32, body []byte) bool {
 	c := w.c
 	var p wire.AuthPacket
 	if err := wire.Unmarshal(body, &p); err != nil {
-		w.unlock()
-		c.refuse("undecodable auth packet", zap.Error(err))
+		w.refuse("undecodable auth packet", zap.Error(err))
 		return false
 	}
 	ids, err := c.srv.o.Auth.Authenticate(p.Scheme, p.Auth, c.remote.Addr(), c.mu.reader.IDs)
 	if err != nil {
 		c.srv.stats.authFailed.Add(1)
-		c.srv.refusals.Warn("authentication refused; closing its connection", zap.Stringer("client", c.remote),
-			zap.Stringer("session", c.mu.reader.Session), zap.Error(err))
 		c.appendReply(xid, 0, wire.ErrAuthFailed)
-		w.finishing()
+		w.refuse("authentication refused", zap.Error(err))
 		return false
 	}
 	if len(ids) > 0 {

@@ -122,6 +122,9 @@ type Server struct {
 		conns     map[znode.ConnID]*conn
 		// sessions has the connection of every session that has one here.
 		sessions map[wire.SessionID]*conn
+		// departed has, until the next Touched, when those sessions were last
+		// heard whose connection has ended: its end takes nothing from them.
+		departed map[wire.SessionID]int64
 		fromAddr map[netip.Addr]int // connections by source
 		extra    int                // connections beyond the limits that may still ask a word
 	}
@@ -140,6 +143,7 @@ func New(o Options) *Server {
 	s.traceMask.Store(fourletter.DefaultTraceMask)
 	s.mu.conns = map[znode.ConnID]*conn{}
 	s.mu.sessions = map[wire.SessionID]*conn{}
+	s.mu.departed = map[wire.SessionID]int64{}
 	s.mu.fromAddr = map[netip.Addr]int{}
 	return s
 }
@@ -155,6 +159,8 @@ func (s *Server) Listen(addrs ...string) ([]net.Addr, error) {
 	if s.o.KeepAlive {
 		lc.KeepAlive = 0
 	}
+	// No client of ZooKeeper's speaks it, and accepting is cheaper without.
+	lc.SetMultipathTCP(false)
 	var opened []net.Listener
 	var bound []net.Addr
 	for _, a := range addrs {
@@ -282,12 +288,13 @@ func (s *Server) register(c *conn) bool {
 }
 
 // unregister forgets a connection, whose goroutine has ended.
-func (s *Server) unregister(c *conn, session wire.SessionID) {
+func (s *Server) unregister(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.mu.conns, c.id)
-	if s.mu.sessions[session] == c {
-		delete(s.mu.sessions, session)
+	if s.mu.sessions[c.session] == c {
+		delete(s.mu.sessions, c.session)
+		s.mu.departed[c.session] = c.heard.Load()
 	}
 	if c.wordsOnly {
 		s.mu.extra--

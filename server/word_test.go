@@ -1,0 +1,149 @@
+package server
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"zooid/auth"
+	"zooid/fourletter"
+	"zooid/wire"
+)
+
+// word asks a word, as `echo word | nc` does, and gives all that comes.
+func (f *fixture) word(w string) string {
+	f.t.Helper()
+	c := f.dial()
+	c.send([]byte(w))
+	c.nc.SetReadDeadline(time.Now().Add(patience))
+	b, err := io.ReadAll(c.nc)
+	if err != nil {
+		f.t.Fatalf("%s: %v", w, err)
+	}
+	return string(b)
+}
+
+func TestWords(t *testing.T) {
+	f := start(t)
+	c := f.connect()
+	c.must(1, wire.OpCreate, &wire.CreateRequest{Path: "/e", ACL: wire.OpenACL, Flags: wire.FlagEphemeral}, wire.OK)
+	c.must(2, wire.OpGetData, watchOf("/e"), wire.OK)
+	sid := c.id.String()
+	addr := "/" + c.nc.LocalAddr().String()
+	for _, w := range []struct{ word, want string }{
+		{"ruok", "imok"},
+		{"ruok\n", "imok"},
+		{"isro", "rw"},
+		{"gtmk", "306"},
+		{"stmk\x00\x00\x00\x00\x00\x00\x00\x2a", "42"},
+		{"gtmk", "42"},
+		{"wchs", "1 connections watching 1 paths\nTotal watches:1\n"},
+		{"wchc", sid + "\n\t/e\n\n"},
+		{"wchp", "/e\n\t" + sid + "\n\n"},
+		{"\xff\xf4\xff\xfd", ""},
+	} {
+		if got := f.word(w.word); got != w.want {
+			t.Errorf("%q: got %q, want %q", w.word, got, w.want)
+		}
+	}
+	for _, w := range []struct {
+		word string
+		want []string
+	}{
+		{"cons", []string{" " + addr + "[1](queued=0,recved=3,sent=3,sid=" + sid + ",lop=GETD,", ",to=10000,lcxid=0x2,lzxid=0x2,", "[0](queued=0,recved=1,sent=0)\n"}},
+		{"stat", []string{"Clients:\n " + addr + "[1](queued=0,recved=3,sent=3)\n", "Connections: 2\n", "Zxid: 0x2\n", "Node count: 6\n"}},
+		{"srvr", []string{"Mode: standalone\n", "Outstanding: 0\n", "Latency min/avg/max: 0/"}},
+		{"dump", []string{"Sessions with Ephemerals (1):\n" + sid + ":\n\t/e\n", "Connections Sets (", "\tip: " + addr + " sessionId: " + sid + "\n"}},
+		{"crst", []string{"Connection stats reset.\n"}},
+		{"cons", []string{"(queued=0,recved=0,sent=0,sid=" + sid + ",lop=NA,"}},
+		{"srst", []string{"Server stats reset.\n"}},
+		{"srvr", []string{"Received: 1\n"}},
+	} {
+		got := f.word(w.word)
+		for _, want := range w.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %q is not in\n%s", w.word, want, got)
+			}
+		}
+	}
+	if f.host.resets != 1 {
+		t.Errorf("the host's figures were reset %d times", f.host.resets)
+	}
+	// Words are words only at the beginning.
+	c.send([]byte("ruok"))
+	c.eof()
+}
+
+func TestWordsNotAllowed(t *testing.T) {
+	f := start(t, func(o *Options) { o.Whitelist, _ = fourletter.ParseWhitelist("ruok", false) })
+	for word, want := range map[string]string{
+		"ruok":             "imok",
+		"stat":             "stat is not executed because it is not in the whitelist.\n",
+		"srst":             "srst is not executed because it is not in the whitelist.\n",
+		"\xff\xf4\xff\xfd": "telnet close is not executed because it is not in the whitelist.\n",
+		"icfg":             "", // not a word but the length of a frame beyond all bounds
+	} {
+		if got := f.word(word); got != want {
+			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+	if f.host.resets != 0 {
+		t.Error("a word that is not allowed had its effect")
+	}
+}
+
+// The figures of srvr and mntr count every packet once.
+func TestFigures(t *testing.T) {
+	f := start(t)
+	c := f.connect()
+	for i := range int32(10) {
+		c.must(i, wire.OpExists, pathOf("/"), wire.OK)
+	}
+	c.must(10, wire.OpSetData, &wire.SetDataRequest{Path: "/", Version: -1}, wire.OK)
+	c.must(11, wire.OpExists, watchOf("/"), wire.OK)
+	c.send(request(12, wire.OpSetData, &wire.SetDataRequest{Path: "/", Version: -1}))
+	c.reply()
+	c.reply()
+	eventually(t, func() bool {
+		st := f.srv.Status(0)
+		return st.Received == 14 && st.Sent == 15 && st.Latency.Count == 13
+	})
+	st := f.srv.Status(0)
+	if st.ResponseSize.Min != 20+68 || st.ResponseSize.Max != 20+68 || st.Connections != 1 || st.NonTLSLocal != 1 || st.Zxid != 3 {
+		t.Errorf("got %+v", st)
+	}
+}
+
+// nameCheck is a Metrics that knows which names and kinds ZooKeeper has.
+type nameCheck struct{ t *testing.T }
+
+func (n nameCheck) expect(name string, kind ...fourletter.Kind) {
+	m, ok := fourletter.LookupMetric(name)
+	if !ok || m.Set || !slices.Contains(kind, m.Kind) {
+		n.t.Errorf("no such metric: %s", name)
+	}
+}
+
+func (n nameCheck) Counter(name string) func(int64) {
+	n.expect(name, fourletter.Counter)
+	return func(int64) {}
+}
+
+func (n nameCheck) Summary(name string) func(int64) {
+	n.expect(name, fourletter.Summary, fourletter.Advanced)
+	return func(int64) {}
+}
+
+func (n nameCheck) Timer(name string) func(time.Duration) {
+	n.expect(name, fourletter.Summary, fourletter.Advanced)
+	return func(time.Duration) {}
+}
+
+func TestMetricNames(t *testing.T) {
+	reg, _ := auth.New(auth.Options{})
+	o := testOptions(reg)
+	o.Metrics = nameCheck{t}
+	New(o)
+}
