@@ -7,8 +7,14 @@
 //	   ▲                                         ─► Clients: events, replies        │
 //	   └────────────────────────────────────────────────────────────────────────────┘
 //
-// One goroutine, the loop, owns the peer and is the only one that changes the
-// tree. It takes whatever has arrived as one batch, steps the peer, hands the
+// The loop has no goroutine of its own but for the ticks: whoever brings
+// something, a connection with requests or the log with its completion, takes
+// the turn and runs a round, unless another has it, which then sees to what was
+// brought. On an idle member a write so changes threads once, to the log and no
+// further; on a busy one the log goes on with its next sync while the loop's
+// goroutine applies. Who has the turn owns the peer and alone changes the tree.
+//
+// A round takes whatever has arrived as one batch, steps the peer, hands the
 // new transactions to the log without waiting for it, and applies what has
 // become durable in one hold of the tree's lock. Group commit falls out of
 // that: while the log syncs, the next batch gathers.

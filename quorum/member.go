@@ -62,11 +62,21 @@ type Member struct {
 	o      Options
 	tree   *znode.Tree
 	peer   *peer.Peer
-	wake   chan struct{} // has one element when the inbox is not empty
+	wake   chan struct{} // has one element when the loop's own goroutine is to look at the inbox
 	stop   chan struct{} // closed when the loop is to end in good order
 	quit   chan struct{} // closed when it is to end at once
 	done   chan struct{} // closed when it has ended
 	failed chan error
+
+	// turn is held by whoever runs a round of the loop. It guards the peer, and
+	// with it every change of the tree, and what follows.
+	turn struct {
+		sync.Mutex
+		b      batch
+		out    znode.Applied
+		unkept int64 // transactions applied since the last keep
+		ended  bool  // the member has failed
+	}
 
 	inbox struct {
 		sync.Mutex
@@ -75,6 +85,8 @@ type Member struct {
 		closed  bool // nobody takes what clients want any more
 	}
 
+	appended   atomic.Int64 // zxid of the last transaction handed to the log
+	stopping   atomic.Bool
 	sessionNow atomic.Int64 // upper bound of the session clock until the next tick
 	frozen     atomic.Bool  // the session clock stands still
 	started    time.Time
@@ -99,8 +111,14 @@ type attach struct {
 const (
 	// tickEvery is how often the loop looks at the clock.
 	tickEvery = 50 * time.Millisecond
-	// keepEvery is how often the tree's changes go to the durable copy.
+	// keepEvery is how often the tree's changes go to the durable copy, and
+	// keepTxns after how many transactions they go before their time: what waits
+	// takes memory, and is written as one batch.
 	keepEvery = time.Second
+	keepTxns  = 16384
+	// roundsMax bounds the rounds of the loop that a goroutine runs for others
+	// before it leaves them to the loop's own.
+	roundsMax = 4
 	// applyMax bounds the transactions applied in one hold of the tree's lock,
 	// so that readers get in between.
 	applyMax = 256
@@ -191,7 +209,7 @@ func (m *Member) Submit(reqs []*znode.Request) {
 	}
 	m.inbox.requests = append(m.inbox.requests, reqs...)
 	m.inbox.Unlock()
-	m.knock()
+	m.serve()
 }
 
 // Attach asks for a session for a connection; the answer comes by
@@ -205,11 +223,13 @@ func (m *Member) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, tim
 	}
 	m.inbox.attaches = append(m.inbox.attaches, attach{conn, id, passwd, timeoutMs})
 	m.inbox.Unlock()
-	m.knock()
+	m.serve()
 }
 
 // Durable is the log's completion: everything up to z is on disk, or err says
-// that the log has failed for good.
+// that the log has failed for good. While the log has more to do it is left to
+// that, and the loop's own goroutine applies what has become durable; else the
+// log's goroutine does so itself, which saves the client a change of threads.
 func (m *Member) Durable(z wire.Zxid, err error) {
 	m.inbox.Lock()
 	if err != nil {
@@ -218,7 +238,11 @@ func (m *Member) Durable(z wire.Zxid, err error) {
 		m.inbox.durable = z
 	}
 	m.inbox.Unlock()
-	m.knock()
+	if err != nil || m.stopping.Load() || int64(z) < m.appended.Load() {
+		m.knock()
+		return
+	}
+	m.serve()
 }
 
 // ErrStopped says that the member's loop has ended.
@@ -261,58 +285,111 @@ func (b *batch) release() {
 	clear(b.calls)
 }
 
-// take swaps what has arrived for the empty batch b.
-func (m *Member) take(b *batch) {
+// idle tells whether nothing has arrived.
+func (m *Member) idle() bool {
+	m.inbox.Lock()
+	defer m.inbox.Unlock()
+	b := &m.inbox.batch
+	return len(b.requests) == 0 && len(b.attaches) == 0 && len(b.calls) == 0 && b.durable == 0 && b.err == nil
+}
+
+// serve runs rounds of the loop in the calling goroutine until nothing is left
+// to do. If another goroutine has the turn that one will see to it.
+func (m *Member) serve() {
+	for range roundsMax {
+		if !m.turn.TryLock() {
+			return
+		}
+		m.round()
+		m.turn.Unlock()
+		// Who found the turn taken has left its part in the inbox before.
+		if m.idle() {
+			return
+		}
+	}
+	m.knock()
+}
+
+// round is the loop's one round: take, step, carry out. The caller has the
+// turn.
+func (m *Member) round() {
+	t := &m.turn
+	if t.ended {
+		return
+	}
+	b := &t.b
 	b.requests, b.attaches, b.calls = b.requests[:0], b.attaches[:0], b.calls[:0]
 	b.durable, b.err = 0, nil
 	m.inbox.Lock()
 	m.inbox.batch, *b = *b, m.inbox.batch
 	m.inbox.Unlock()
+	if b.err != nil {
+		t.ended = true
+		m.fail(b.err)
+		return
+	}
+	m.step(b)
+	m.carryOut(&t.out)
+	b.release()
+	if t.unkept >= keepTxns {
+		m.keep()
+	}
 }
 
-// run is the loop.
+// run is the loop's own goroutine: it keeps the time, and takes the turn when
+// somebody knocks.
 func (m *Member) run() {
 	defer close(m.done)
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
-	var (
-		b        batch
-		out      znode.Applied
-		lastTick = m.o.Now()
-		lastKeep = lastTick
-		stopping bool
-		stop     = m.stop
-	)
+	lastTick := m.o.Now()
+	lastKeep := lastTick
+	stop := m.stop
 	for {
+		tick := false
 		select {
 		case <-m.wake:
 		case <-ticker.C:
+			tick = true
+		case <-stop:
+			stop = nil
+			m.stopping.Store(true)
+		case <-m.quit:
+			m.turn.Lock()
+			m.o.Store.Keep(true)
+			m.turn.Unlock()
+			return
+		}
+		m.turn.Lock()
+		if tick {
 			now := m.o.Now()
 			m.tick(now.Sub(lastTick), now)
 			lastTick = now
 			if now.Sub(lastKeep) >= keepEvery {
-				m.o.Store.Keep(false)
+				m.keep()
 				lastKeep = now
 			}
-		case <-stop:
-			stopping, stop = true, nil
-		case <-m.quit:
+		}
+		m.round()
+		over := m.turn.ended
+		if m.stopping.Load() && m.peer.Outstanding() == 0 && !over {
 			m.o.Store.Keep(true)
+			over = true
+		}
+		m.turn.Unlock()
+		if over {
 			return
 		}
-		m.take(&b)
-		if b.err != nil {
-			m.fail(b.err)
-			return
-		}
-		m.step(&b)
-		m.carryOut(&out)
-		b.release()
-		if stopping && m.peer.Outstanding() == 0 {
-			m.o.Store.Keep(true)
-			return
+		if !m.idle() {
+			m.knock()
 		}
 	}
+}
+
+// keep hands what has changed to the durable copy. The caller has the turn.
+func (m *Member) keep() {
+	m.turn.unkept = 0
+	m.o.Store.Keep(false)
 }
 
 // tick tells the peer of time. Sessions are looked at only when a bucket of
@@ -356,6 +433,7 @@ func (m *Member) carryOut(out *znode.Applied) {
 	rd := m.peer.Ready()
 	if len(rd.Entries) > 0 {
 		m.o.Proposed(int64(len(rd.Entries)))
+		m.appended.Store(int64(rd.Entries[len(rd.Entries)-1].Zxid))
 		m.o.Log.Append(rd.Entries)
 	}
 	for _, a := range rd.Attached {
@@ -376,7 +454,10 @@ func (m *Member) applySome(out *znode.Applied) {
 	m.tree.Lock()
 	defer m.tree.Unlock()
 	n := int64(0)
-	defer func() { m.o.Applied(n) }()
+	defer func() {
+		m.turn.unkept += n
+		m.o.Applied(n)
+	}()
 	for range applyMax {
 		if !m.peer.Apply(out) {
 			return

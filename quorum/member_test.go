@@ -117,7 +117,7 @@ func TestAttach(t *testing.T) {
 		b.Attach(3, id, []byte("something else!!"), 6000)
 		b.Attach(4, id+1, passwd, 6000)
 		synctest.Wait()
-		b.expect(t, "attached conn=3 refused", "attached conn=4 refused", "flush")
+		b.expect(t, "attached conn=3 refused", "flush", "attached conn=4 refused", "flush")
 	})
 }
 
