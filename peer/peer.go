@@ -97,6 +97,7 @@ func New(cfg Config, tree *znode.Tree, unixMs int64) *Peer {
 		tracker: session.NewTracker(cfg.TickMs),
 		ids:     session.NewIDs(cfg.SID, unixMs),
 	}
+	p.sweep.nextMs = unixMs + cfg.SweepMs // as ZooKeeper: the first one an interval after the start
 	tree.Sessions(func(id wire.SessionID, timeoutMs, _ int32) {
 		p.tracker.Add(id, timeoutMs, p.clock.Now())
 		p.ids.Avoid(id)

@@ -71,6 +71,9 @@ func (r *replayer) file(file FileInfo, next wire.Zxid) error {
 
 // record hands on one record.
 func (r *replayer) record(path string, rec Record) error {
+	if repeats(rec, r.prev) {
+		return nil
+	}
 	if rec.Zxid <= r.prev {
 		return &DamageError{File: path, Offset: rec.Offset, Advice: adviceRestore + ".",
 			Reason: fmt.Sprintf("transaction %v follows %v of an older file", rec.Zxid, r.prev)}

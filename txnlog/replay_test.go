@@ -157,3 +157,34 @@ func TestReplayStops(t *testing.T) {
 		t.Errorf("error %v after %d records", err, n)
 	}
 }
+
+// Apache ZooKeeper's standalone server gives an error transaction for a write
+// that it cannot decode the last zxid once more. Its directory is healthy.
+func TestRepeatedZxidOfAnError(t *testing.T) {
+	header := wire.FileHeader{Magic: wire.LogMagic, Version: wire.FileVersion}
+	record := func(z wire.Zxid, op wire.OpCode, body wire.TxnBody) []byte {
+		txn := wire.Txn{TxnHeader: wire.TxnHeader{Zxid: z, Op: op}, Body: body}
+		return txn.Append(nil)
+	}
+	refused := func(z wire.Zxid) []byte { return record(z, wire.OpError, &wire.ErrorTxn{Err: wire.ErrMarshalling}) }
+	deleted := func(z wire.Zxid) []byte { return record(z, wire.OpDelete, &wire.DeleteTxn{Path: "/x"}) }
+	file := func(payloads ...[]byte) []byte {
+		b := header.Append(nil)
+		for _, p := range payloads {
+			b = appendRecord(b, p)
+		}
+		return append(b, make([]byte, 64)...)
+	}
+	fs := newFS(t)
+	putFile(t, fs, "log.1", file(deleted(1), refused(1), refused(1), deleted(2), refused(2)))
+	putFile(t, fs, "log.2", file(refused(2), deleted(3)))
+	l := open(t, options(fs, newLedger()))
+	sameEntries(t, replayed(t, l, 0), []Entry{{Zxid: 1, Payload: deleted(1)}, {Zxid: 2, Payload: deleted(2)}, {Zxid: 3, Payload: deleted(3)}})
+
+	// Anything else that repeats a zxid is damage.
+	putFile(t, fs, "log.2", file(deleted(2)))
+	putFile(t, fs, "log.1", file(deleted(1), deleted(1)))
+	if _, err := Scan(fs, dir+"/log.1", func(Record) error { return nil }); err == nil {
+		t.Error("a repeated delete was accepted")
+	}
+}

@@ -138,24 +138,36 @@ func (s *scanner) readError(err error) error {
 // next reads a record. It is false at the first place where none stands, and
 // s.why tells why. A record that is whole but out of order is an error.
 func (s *scanner) next() (rec Record, ok bool, err error) {
-	payload, why, err := s.record(s.off)
-	if err != nil {
-		return rec, false, s.readError(err)
+	for {
+		payload, why, err := s.record(s.off)
+		if err != nil {
+			return rec, false, s.readError(err)
+		}
+		if why != "" {
+			s.why = why
+			return rec, false, nil
+		}
+		rec = Record{Offset: s.off, Payload: payload}
+		if len(payload) < wire.TxnHeaderSize {
+			return rec, false, s.damage(s.off, fmt.Sprintf("a record of %d bytes is too short for a transaction", len(payload)), adviceCut(s.path, s.off))
+		}
+		rec.Zxid = payloadZxid(payload)
+		repeated := repeats(rec, s.prev)
+		if rec.Zxid <= s.prev && !repeated {
+			return rec, false, s.damage(s.off, fmt.Sprintf("transaction %v follows %v", rec.Zxid, s.prev), adviceCut(s.path, s.off))
+		}
+		s.prev, s.off = rec.Zxid, rec.End()
+		if !repeated {
+			return rec, true, nil
+		}
 	}
-	if why != "" {
-		s.why = why
-		return rec, false, nil
-	}
-	rec = Record{Offset: s.off, Payload: payload}
-	if len(payload) < wire.TxnHeaderSize {
-		return rec, false, s.damage(s.off, fmt.Sprintf("a record of %d bytes is too short for a transaction", len(payload)), adviceCut(s.path, s.off))
-	}
-	rec.Zxid = payloadZxid(payload)
-	if rec.Zxid <= s.prev {
-		return rec, false, s.damage(s.off, fmt.Sprintf("transaction %v follows %v", rec.Zxid, s.prev), adviceCut(s.path, s.off))
-	}
-	s.prev, s.off = rec.Zxid, rec.End()
-	return rec, true, nil
+}
+
+// repeats tells whether rec is what ZooKeeper's standalone server logs for a
+// write that it could not decode: an error transaction with the zxid of the one
+// before it once more. It changes nothing and is passed over.
+func repeats(rec Record, prev wire.Zxid) bool {
+	return rec.Zxid == prev && wire.OpCode(binary.BigEndian.Uint32(rec.Payload[28:])) == wire.OpError
 }
 
 // payloadZxid reads the zxid of a payload that has at least a header's length.

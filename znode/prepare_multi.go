@@ -76,10 +76,6 @@ func checkParts(m *wire.MultiRequest) error {
 			if req.ACL == nil {
 				return fmt.Errorf("part %d, %v with a null ACL: %w", i, op, wire.ErrMarshalling)
 			}
-		case *wire.CreateTTLRequest:
-			if req.ACL == nil {
-				return fmt.Errorf("part %d, %v with a null ACL: %w", i, op, wire.ErrMarshalling)
-			}
 		}
 	}
 	return nil

@@ -84,9 +84,6 @@ func (w *watchTable) init() {
 
 // add registers what is not registered yet. Path is cloned if kept.
 func (w *watchTable) add(path string, conn ConnID, kinds watchKinds) {
-	if path == "" {
-		path = "/"
-	}
 	pi := w.byPath[path]
 	if pi == 0 {
 		var p *watchedPath
@@ -210,9 +207,6 @@ func (w *watchTable) unlinkConn(e *watch) {
 
 // find is conn's watch at path, or 0.
 func (w *watchTable) find(path string, conn ConnID) uint32 {
-	if path == "" {
-		path = "/"
-	}
 	pi, ci := w.byPath[path], w.byConn[conn]
 	if pi == 0 || ci == 0 {
 		return 0

@@ -126,7 +126,7 @@ const tableHead = "| figure | Java | Zooid | ratio | pairs | asked |\n|---|---|-
 
 // servers starts both, with what a zoo.cfg of the distribution has: defaults.
 func servers(b *testing.B) (java, zooid *testenv.Server) {
-	keys := map[string]string{"preAllocSize": "65536", "snapCount": "100000", "4lw.commands.whitelist": "*"}
+	keys := map[string]string{"preAllocSize": "65536", "snapCount": "100000", "4lw.commands.whitelist": "*", "clientPortListenBacklog": "-1"}
 	java = testenv.Start(b, testenv.KindJava, testenv.Config{Keys: keys, JVM: []string{"-Xmx1000m"}})
 	zooid = testenv.Start(b, testenv.KindZooid, testenv.Config{Keys: keys})
 	return java, zooid

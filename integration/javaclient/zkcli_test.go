@@ -195,11 +195,12 @@ func startShell(t *testing.T, cmd *exec.Cmd) *shell {
 
 var (
 	prompt = regexp.MustCompile(`\[zk: [^\]]*\(CONNECTED\) \d+\] $`)
-	event  = regexp.MustCompile(`\n?WATCHER::\n\nWatchedEvent state:(\w+) type:(\w+) path:(\S+) zxid: -?\d+\n`)
+	event  = regexp.MustCompile(`^WatchedEvent state:\w+ type:(\w+) path:(\S+) zxid: -?\d+$`)
 )
 
 // read returns what the shell prints up to its next prompt, or its end. Events
-// come whenever they like: they are put aside.
+// are printed by a thread of their own, between any two lines: they are put
+// aside.
 func (sh *shell) read() string {
 	var b bytes.Buffer
 	for !prompt.Match(b.Bytes()) {
@@ -209,13 +210,17 @@ func (sh *shell) read() string {
 		}
 		b.WriteByte(c)
 	}
-	text := prompt.ReplaceAllString(b.String(), "")
-	for _, m := range event.FindAllStringSubmatch(text, -1) {
-		if m[2] != "None" {
-			sh.watch = append(sh.watch, m[2]+" "+m[3])
+	var kept []string
+	for _, line := range strings.Split(prompt.ReplaceAllString(b.String(), ""), "\n") {
+		m := event.FindStringSubmatch(line)
+		switch {
+		case m != nil && m[1] != "None":
+			sh.watch = append(sh.watch, m[1]+" "+m[2])
+		case m == nil && line != "WATCHER::":
+			kept = append(kept, line)
 		}
 	}
-	return event.ReplaceAllString(text, "")
+	return strings.Join(kept, "\n")
 }
 
 // events are those that were printed, sorted, with paths below the root.

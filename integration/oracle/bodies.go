@@ -214,28 +214,35 @@ func (g *gen) reconfigBody(wire.OpCode) wire.Appender {
 	return &wire.ReconfigRequest{Joining: &joining, CurConfigID: -1}
 }
 
-// quota makes a request that concerns the quota of a node: its folders, its
-// limits, its counts.
+// quota makes a request that concerns the quota of a node. The limits and the
+// counts are made and deleted together: see exceptions.
 func (g *gen) quota() request {
-	target := pick(g, []string{"/a", "/b", "/a/b", "/c"})
-	folder := "/zookeeper/quota" + target
-	path := pick(g, []string{"/zookeeper/quota/a", "/zookeeper/quota/b", folder, folder,
-		folder + "/zookeeper_limits", folder + "/zookeeper_limits", folder + "/zookeeper_stats", folder + "/zookeeper_stats"})
+	folder := "/zookeeper/quota" + pick(g, []string{"/a", "/b/c", "/c"})
 	limits := fmt.Appendf(nil, "count=%d,bytes=%d", g.r.IntN(12)-1, g.r.IntN(300)-1)
 	if g.chance(60) {
 		limits = fmt.Appendf(limits, "=;byteHardLimit=%d;countHardLimit=%d", g.r.IntN(2000)-1, g.r.IntN(12)-1)
 	}
+	l, s := folder+"/zookeeper_limits", folder+"/zookeeper_stats"
+	var op wire.OpCode
+	var body wire.Record
 	switch g.r.IntN(10) {
-	case 0:
-		return g.record(wire.OpDelete, func(wire.OpCode) wire.Appender { return &wire.DeleteRequest{Path: path, Version: -1} })
-	case 1, 2, 3:
-		return g.record(wire.OpGetData, func(wire.OpCode) wire.Appender { return &wire.WatchRequest{Path: path, Watch: g.chance(50)} })
-	case 4:
-		return g.record(wire.OpSetData, func(wire.OpCode) wire.Appender {
-			return &wire.SetDataRequest{Path: path, Data: limits, Version: -1}
-		})
+	case 0, 1, 2:
+		op, body = wire.OpMulti, &wire.MultiRequest{Ops: []wire.MultiOp{
+			{Op: wire.OpCreate, Body: &wire.CreateRequest{Path: l, Data: limits, ACL: wire.OpenACL}},
+			{Op: wire.OpCreate, Body: &wire.CreateRequest{Path: s, Data: []byte("count=-1,bytes=-1"), ACL: wire.OpenACL}},
+		}}
+	case 3:
+		op, body = wire.OpMulti, &wire.MultiRequest{Ops: []wire.MultiOp{
+			{Op: wire.OpDelete, Body: &wire.DeleteRequest{Path: s, Version: -1}},
+			{Op: wire.OpDelete, Body: &wire.DeleteRequest{Path: l, Version: -1}},
+		}}
+	case 4, 5:
+		op, body = wire.OpGetData, &wire.WatchRequest{Path: pick(g, []string{l, s}), Watch: g.chance(50)}
+	case 6:
+		op, body = wire.OpSetData, &wire.SetDataRequest{Path: l, Data: limits, Version: -1}
+	default:
+		p := pick(g, []string{"/zookeeper/quota/b", folder})
+		op, body = wire.OpCreate, &wire.CreateRequest{Path: p, ACL: wire.OpenACL}
 	}
-	return g.record(wire.OpCreate, func(wire.OpCode) wire.Appender {
-		return &wire.CreateRequest{Path: path, Data: limits, ACL: wire.OpenACL}
-	})
+	return g.encoded(op, body.Append(nil), fmt.Sprintf("%v %s", op, recordText(body)))
 }

@@ -13,27 +13,22 @@ var exceptions = []struct {
 	match  func(op wire.OpCode, body wire.Appender) bool
 }{
 	{
-		"ZooKeeper ends, and does not start again, when a quota is set on the root; Zooid refuses it",
-		func(_ wire.OpCode, body wire.Appender) bool {
-			r, ok := body.(*wire.CreateRequest)
-			return ok && strings.HasPrefix(r.Path, "/zookeeper/quota/zookeeper_")
-		},
-	},
-	{
-		"ZooKeeper ends when a quota's nodes hold what it cannot parse",
-		func(_ wire.OpCode, body wire.Appender) bool {
-			var path string
-			var data []byte
+		"ZooKeeper ends, and does not start again, when a quota is set on the root or when a quota's nodes hold what it " +
+			"cannot parse; and it counts on from what the stats node says, which is wrong if that is older than the limits " +
+			"node or was set by a client, and when a quota comes or goes below another, where Zooid counts what is there. Quota nodes are made by gen.quota alone",
+		func(op wire.OpCode, body wire.Appender) bool {
+			path := ""
 			switch r := body.(type) {
 			case *wire.CreateRequest:
-				path, data = r.Path, r.Data
+				path = r.Path
 			case *wire.CreateTTLRequest:
-				path, data = r.Path, r.Data
+				path = r.Path
 			case *wire.SetDataRequest:
-				path, data = r.Path, r.Data
+				path = r.Path
+			case *wire.DeleteRequest:
+				path = r.Path
 			}
-			return strings.HasPrefix(path, "/zookeeper/quota/") && strings.Contains(path, "/zookeeper_") &&
-				!strings.HasPrefix(string(data), "count=")
+			return strings.HasPrefix(path, "/zookeeper/quota/") && strings.Contains(path, "/zookeeper_")
 		},
 	},
 	{
@@ -44,6 +39,13 @@ var exceptions = []struct {
 		},
 	},
 }
+
+// unheard tells whether a reply is to a request that Zooid answers without a
+// transaction and ZooKeeper, in some cases, with one: a write that cannot be
+// understood. (Zooid proposes only what it has understood; in an ensemble of
+// ZooKeeper such a proposal is what stops all commits.) The zxid that a server
+// spends on it is not counted.
+func unheard(err wire.ErrCode) bool { return err == wire.ErrMarshalling }
 
 // Further exceptions are exceptions by the shape of the drill:
 //   - deleteContainer and createSession from a client (Zooid refuses both; the
@@ -81,12 +83,35 @@ func brokenIntended(op wire.OpCode, body []byte) bool {
 		rec = new(wire.CreateTTLRequest)
 	case wire.OpSetData:
 		rec = new(wire.SetDataRequest)
+	case wire.OpDelete:
+		rec = new(wire.DeleteRequest)
 	case wire.OpMulti:
 		rec = new(wire.MultiRequest)
 	default:
 		return false
 	}
+	if d := wire.NewDecoder(body); d.Int32() == -1 {
+		return nullPathAndMore(body, rec)
+	}
 	return wire.Unmarshal(body, rec) == nil && intended(op, rec)
+}
+
+// nullPathAndMore tells whether a create has a null path and wrong flags or a
+// wrong TTL too. ZooKeeper finds those first; to Zooid a null path is what
+// cannot be decoded.
+func nullPathAndMore(body []byte, rec wire.Record) bool {
+	empty := append(make([]byte, 4), body[4:]...)
+	if wire.Unmarshal(empty, rec) != nil {
+		return false
+	}
+	switch r := rec.(type) {
+	case *wire.CreateRequest:
+		return r.Flags < wire.FlagPersistent || r.Flags > wire.FlagContainer
+	case *wire.CreateTTLRequest:
+		ttl := r.Flags == wire.FlagPersistentTTL || r.Flags == wire.FlagPersistentSequentialTTL
+		return !ttl || r.TTLMs < 1 || r.TTLMs > wire.TTLMax
+	}
+	return false
 }
 
 // pipelines tells whether a request may be sent before the answer to the

@@ -161,14 +161,32 @@ func (g *gen) encoded(op wire.OpCode, body []byte, text string) request {
 }
 
 func recordText(rec wire.Appender) string {
-	if m, ok := rec.(*wire.MultiRequest); ok {
-		texts := []string{}
-		for _, o := range m.Ops {
-			texts = append(texts, fmt.Sprintf("%v %q", o.Op, fmt.Sprintf("%+v", o.Body)))
-		}
-		return "[" + strings.Join(texts, ", ") + "]"
+	m, ok := rec.(*wire.MultiRequest)
+	if !ok {
+		return strings.ReplaceAll(fmt.Sprintf("%q", fmt.Sprintf("%+v", rec)), "ACL:[]", noACL(rec))
 	}
-	return fmt.Sprintf("%q", fmt.Sprintf("%+v", rec))
+	texts := []string{}
+	for _, o := range m.Ops {
+		texts = append(texts, o.Op.String()+" "+recordText(o.Body))
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
+}
+
+// noACL tells a null list from an empty one, which print alike.
+func noACL(rec wire.Appender) string {
+	var acl []wire.ACL
+	switch r := rec.(type) {
+	case *wire.CreateRequest:
+		acl = r.ACL
+	case *wire.CreateTTLRequest:
+		acl = r.ACL
+	case *wire.SetACLRequest:
+		acl = r.ACL
+	}
+	if acl == nil {
+		return "ACL:null"
+	}
+	return "ACL:empty"
 }
 
 // broken makes a request whose body is cut off or has a wrong length in it.
@@ -225,7 +243,7 @@ func (g *gen) setWatches(op wire.OpCode) request {
 		text: fmt.Sprintf("%v %+v relative to %+d", op, req, rel),
 		body: func(s *side) []byte {
 			r := req
-			r.RelativeZxid = s.base + rel
+			r.RelativeZxid = s.absolute(rel)
 			return r.Append(nil)
 		},
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"zooid/integration/rawclient"
+	"zooid/integration/testenv"
+	"zooid/session"
 	"zooid/wire"
 )
 
@@ -61,7 +63,8 @@ func (s *side) openSession(client int, o rawclient.Options, name string) []strin
 func (s *side) reattach(client int, timeout int32, wrongPasswd []byte, ahead wire.Zxid) []string {
 	old := s.conns[client]
 	s.drop(client)
-	o := rawclient.Options{TimeoutMs: timeout, Session: old.Session, Passwd: old.Passwd, LastZxid: old.LastZxid}
+	o := s.again(old)
+	o.TimeoutMs = timeout
 	var lines []string
 	if wrongPasswd != nil || ahead != 0 {
 		wrong := o
@@ -80,5 +83,21 @@ func (s *side) reattach(client int, timeout int32, wrongPasswd []byte, ahead wir
 			lines = append(lines, "the connection is closed")
 		}
 	}
-	return append(lines, s.openSession(client, o, "")...)
+	lines = append(lines, s.openSession(client, o, "")...)
+	if c := s.conns[client]; c != nil {
+		c.Passwd = old.Passwd // see again
+	}
+	return lines
+}
+
+// again says how to come back to a connection's session. A Java server takes no
+// password but the one that follows from the session's id, also where Zooid made
+// the session and gave out another; so the first one is kept, for Zooid.
+func (s *side) again(old *rawclient.Conn) rawclient.Options {
+	o := rawclient.Options{TimeoutMs: old.TimeoutMs, Session: old.Session, Passwd: old.Passwd, LastZxid: old.LastZxid}
+	if s.server.Kind == testenv.KindJava {
+		p := session.JavaPassword(old.Session)
+		o.Passwd = p[:]
+	}
+	return o
 }

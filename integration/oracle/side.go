@@ -16,10 +16,12 @@ const clients = 4
 
 // side is one of the two servers, with the drill's connections to it.
 type side struct {
-	server *testenv.Server
-	base   wire.Zxid // what zxids are shown relative to
-	names  map[wire.SessionID]string
-	times  map[wire.Zxid]int64 // ms at which a transaction was made, as far as seen
+	server  *testenv.Server
+	base    wire.Zxid   // what zxids are shown relative to
+	applied wire.Zxid   // the greatest in a reply so far
+	spent   []wire.Zxid // zxids spent on nothing, which are not counted; see unheard
+	names   map[wire.SessionID]string
+	times   map[wire.Zxid]int64 // ms at which a transaction was made, as far as seen
 
 	conns [clients]*rawclient.Conn // nil: closed
 	super *rawclient.Conn          // reads the whole tree
@@ -55,7 +57,29 @@ func (d *side) zxid(z wire.Zxid) string {
 	if z == 0 || z == -1 {
 		return fmt.Sprint(int64(z))
 	}
-	return fmt.Sprintf("%+d", int64(z-d.base))
+	return fmt.Sprintf("%+d", int64(d.relative(z)))
+}
+
+// relative is the number of transactions from the start to z.
+func (d *side) relative(z wire.Zxid) wire.Zxid {
+	n := z - d.base
+	for _, s := range d.spent {
+		if s <= z {
+			n--
+		}
+	}
+	return n
+}
+
+// absolute is the zxid that relative makes rel of.
+func (d *side) absolute(rel wire.Zxid) wire.Zxid {
+	z := d.base + rel
+	for _, s := range d.spent {
+		if s <= z {
+			z++
+		}
+	}
+	return z
 }
 
 // session shows a session id by the name under which the drill opened it.

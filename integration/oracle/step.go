@@ -79,6 +79,7 @@ func (s *side) event(e rawclient.Event) string {
 // exchange sends the step's requests and reads their replies.
 func (s *side) exchange(st *step, out *outcome) {
 	c := s.conns[st.client]
+	s.applied = s.latest()
 	var frames []byte
 	xids := make([]int32, len(st.reqs))
 	for i, r := range st.reqs {
@@ -141,6 +142,10 @@ func (b rawBody) Append(to []byte) []byte { return append(to, b...) }
 
 // reply shows a reply.
 func (s *side) reply(r *request, xid int32, f rawclient.Frame, out *outcome) string {
+	if unheard(f.Header.Err) && f.Header.Zxid > s.applied {
+		s.spent = append(s.spent, f.Header.Zxid)
+	}
+	s.applied = max(s.applied, f.Header.Zxid)
 	head := fmt.Sprintf("err %d zxid %s", int32(f.Header.Err), s.zxid(f.Header.Zxid))
 	if want := wantXid(r.op, xid); f.Header.Xid != want {
 		head += fmt.Sprintf(" xid %d for %d", f.Header.Xid, want)

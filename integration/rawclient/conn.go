@@ -1,9 +1,3 @@
-// Package rawclient is a ZooKeeper client without opinions, for tests: it sends
-// what it is told, by package wire, one connection at a time, and shows every
-// frame that comes back. It keeps no session alive, retries nothing, and lets a
-// test send what no library would.
-//
-// A Conn is for one goroutine. Read conn.go, then call.go.
 package rawclient
 
 import (
@@ -198,3 +192,7 @@ func (c *Conn) Reset() error {
 	}
 	return c.nc.Close()
 }
+
+// Wrap makes a Conn of a connection without a handshake: frames can be sent and
+// read.
+func Wrap(nc net.Conn) *Conn { return &Conn{nc: nc, Wait: 20 * time.Second} }

@@ -3,6 +3,7 @@ package testenv
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -29,7 +30,12 @@ type Java struct {
 	logs string // folder with logback.xml
 
 	placed bool // the client JVM's place is taken
+	// flags of the JVM itself: smallJVM unless its speed matters
+	flags []string
 }
+
+// smallJVM is a small heap and a quick start.
+var smallJVM = []string{"-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}
 
 // The dependencies that ZooKeeper's pom marks as provided are named here: the
 // server needs metrics-core and snappy-java, its shell commons-cli and jline.
@@ -69,7 +75,7 @@ func NeedJava(t testing.TB) *Java {
 	if err != nil {
 		missing(t, "%v", err)
 	}
-	return &Java{bin: bin, libs: filepath.Join(dir, "lib"), logs: dir}
+	return &Java{bin: bin, libs: filepath.Join(dir, "lib"), logs: dir, flags: smallJVM}
 }
 
 func fetchJars(t testing.TB, dir string) error {
@@ -84,12 +90,12 @@ func fetchJars(t testing.TB, dir string) error {
 }
 
 // command is java with a class path of the jars and what else stands in
-// classes, a small heap and a quick start.
+// classes.
 func (j *Java) command(flags []string, classes string, args ...string) *exec.Cmd {
 	cp := j.logs + ":" + filepath.Join(j.libs, "*")
 	if classes != "" {
 		cp = classes + ":" + cp
 	}
-	all := append([]string{"-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", cp}, flags...)
+	all := append(slices.Concat(j.flags, []string{"-cp", cp}), flags...)
 	return exec.Command(j.bin, append(all, args...)...)
 }

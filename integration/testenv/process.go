@@ -21,7 +21,6 @@ type process struct {
 // startProcess starts cmd with its output going to out.
 func startProcess(cmd *exec.Cmd, out *logBuffer) (*process, error) {
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = childAttr()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -31,6 +30,16 @@ func startProcess(cmd *exec.Cmd, out *logBuffer) (*process, error) {
 		close(p.done)
 	}()
 	return p, nil
+}
+
+// as adds a user to a child's attributes. Files of the test's own user are then
+// another's to the child.
+func as(attr *syscall.SysProcAttr, uid uint32) *syscall.SysProcAttr {
+	if attr == nil {
+		attr = new(syscall.SysProcAttr)
+	}
+	attr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
+	return attr
 }
 
 // exited tells whether the child has ended.

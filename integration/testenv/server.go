@@ -30,9 +30,14 @@ type Config struct {
 	Bare map[string]string
 	// Flags are further command line flags of the JVM, or of zooid serve.
 	Flags []string
+	// JVM replaces the flags that keep a JVM small and quick to start, where
+	// its speed is measured.
+	JVM []string
 	// DataDir is kept when the test ends; empty stands for a new folder that is
 	// removed.
 	DataDir string
+	// UID is the user that the process runs as; 0 is the test's own.
+	UID uint32
 }
 
 // BaseConfig is the zoo.cfg that every server gets.
@@ -82,7 +87,7 @@ func Start(t testing.TB, kind string, cfg Config) *Server {
 // Prepare is Start without the start: what a test of refusals needs.
 func Prepare(t testing.TB, kind string, cfg Config) *Server {
 	t.Helper()
-	s := &Server{Kind: kind, t: t, cfg: cfg, DataDir: cfg.DataDir, folder: t.TempDir(), log: new(logBuffer)}
+	s := &Server{Kind: kind, t: t, cfg: cfg, DataDir: cfg.DataDir, folder: openFolder(t), log: new(logBuffer)}
 	if s.DataDir == "" {
 		s.DataDir = filepath.Join(s.folder, "data")
 	}
@@ -104,12 +109,26 @@ func Prepare(t testing.TB, kind string, cfg Config) *Server {
 	return s
 }
 
+// openFolder makes a temporary folder that other users can look into.
+func openFolder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "zooid-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // StartBeside is Start for the second Java server of a test, which takes the
 // client JVM's place.
 func StartBeside(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	takePlace(t, placeClient)
-	s := &Server{Kind: KindJava, t: t, cfg: cfg, folder: t.TempDir(), log: new(logBuffer)}
+	s := &Server{Kind: KindJava, t: t, cfg: cfg, folder: openFolder(t), log: new(logBuffer)}
 	s.DataDir = filepath.Join(s.folder, "data")
 	s.Move()
 	t.Cleanup(func() {
@@ -175,11 +194,19 @@ func (s *Server) Launch() error {
 		for k, v := range s.cfg.Bare {
 			flags = append(flags, "-D"+k+"="+v)
 		}
-		cmd = NeedJava(s.t).command(flags, "", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
+		java := NeedJava(s.t)
+		if s.cfg.JVM != nil {
+			java.flags = s.cfg.JVM
+		}
+		cmd = java.command(flags, "", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 	} else {
 		cmd = exec.Command(zooidBinary(s.t), append(append([]string{"serve"}, s.cfg.Flags...), file)...)
 	}
 	cmd.Dir = s.folder
+	cmd.SysProcAttr = childAttr()
+	if s.cfg.UID != 0 {
+		cmd.SysProcAttr = as(cmd.SysProcAttr, s.cfg.UID)
+	}
 	var err error
 	s.proc, err = startProcess(cmd, s.log)
 	return err
@@ -206,9 +233,10 @@ func (s *Server) zooCfg() string {
 	return strings.Join(lines, "")
 }
 
-// answers tells whether the server serves.
+// answers tells whether the server serves. It does not wait for long: what Java
+// is asked before it has loaded its data it neither answers nor hangs up on.
 func (s *Server) answers() error {
-	text, err := Word(s.Addr, "srvr")
+	text, err := wordWithin(s.Addr, "srvr", time.Second)
 	if err == nil && !strings.Contains(text, "Mode: ") {
 		err = fmt.Errorf("srvr says %q", text)
 	}
@@ -247,6 +275,9 @@ func (s *Server) Signal(sig os.Signal) error { return s.proc.cmd.Process.Signal(
 
 // Log is the end of what the server wrote to its standard output and error.
 func (s *Server) Log() string { return s.log.String() }
+
+// PID is the process's number.
+func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
 
 // ResidentBytes is the server's resident memory, 0 if it cannot be told.
 func (s *Server) ResidentBytes() int64 { return s.proc.residentBytes() }

@@ -10,13 +10,15 @@ import (
 )
 
 // Word sends a four-letter word and returns the answer.
-func Word(addr, word string) (string, error) {
-	nc, err := net.DialTimeout("tcp", addr, 5*time.Second)
+func Word(addr, word string) (string, error) { return wordWithin(addr, word, 20*time.Second) }
+
+func wordWithin(addr, word string, limit time.Duration) (string, error) {
+	nc, err := net.DialTimeout("tcp", addr, limit)
 	if err != nil {
 		return "", err
 	}
 	defer nc.Close()
-	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(limit)); err != nil {
 		return "", err
 	}
 	if _, err := io.WriteString(nc, word); err != nil {

@@ -38,6 +38,10 @@ func zooidBinary(t testing.TB) string {
 		if built.folder, built.err = os.MkdirTemp("", "zooid-test-"); built.err != nil {
 			return
 		}
+		// Some servers are run as another user.
+		if built.err = os.Chmod(built.folder, 0o755); built.err != nil {
+			return
+		}
 		built.file = filepath.Join(built.folder, "zooid")
 		args := []string{"build", "-o", built.file}
 		if os.Getenv("ZOOID_TEST_RACE") != "" {
