@@ -20,7 +20,7 @@ const versionDir = "version-2"
 // reported now and by name, not at the first write.
 func prepareDirs(fs vfs.FS, dirs ...string) error {
 	for _, dir := range dirs {
-		if err := fs.MkdirAll(dir, 0o750); err != nil {
+		if err := makeDir(fs, dir); err != nil {
 			return dirError(fs, dir, err)
 		}
 		if err := probe(fs, dir); err != nil {
@@ -28,6 +28,24 @@ func prepareDirs(fs vfs.FS, dirs ...string) error {
 		}
 	}
 	return nil
+}
+
+// makeDir makes dir and what is missing above it, durably: files in a directory
+// whose own name was lost in a crash would be lost with it.
+func makeDir(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil || !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	up := fs.PathDir(dir)
+	if up != dir {
+		if err := makeDir(fs, up); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	return syncDir(fs, up)
 }
 
 // probe creates and removes a file in dir.
@@ -70,6 +88,17 @@ func ownerOf(fs vfs.FS, dir string) string {
 		}
 		dir = up
 	}
+}
+
+// sameDir tells whether two names mean one directory: dataLogDir may be spelled
+// otherwise than dataDir, or lead there by a link.
+func sameDir(fs vfs.FS, a, b string) bool {
+	if a == b || fs != vfs.Default {
+		return a == b
+	}
+	sa, errA := os.Stat(a)
+	sb, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(sa, sb)
 }
 
 // checkContents refuses mixed-up directories, as ZooKeeper does: with a log

@@ -17,8 +17,11 @@ const (
 	// forced to.
 	keepTxns = 1024
 	// drainRecords is how many znodes are copied out of the tree in one hold of
-	// its read lock: some tens of microseconds, for which the loop may wait.
-	drainRecords = 256
+	// its read lock: some ten microseconds, for which the loop may have to wait.
+	drainRecords = 64
+	// newSuffix and oldSuffix mark the store that is being made and the one that
+	// it replaces.
+	newSuffix, oldSuffix = ".new", ".old"
 	// rebuildBatchBytes is the size of the parts in which a whole tree goes to
 	// the store.
 	rebuildBatchBytes = 4 << 20
@@ -33,14 +36,13 @@ type keeper struct {
 	busy atomic.Bool   // from the cut on until it is committed
 	cut  wire.Zxid     // of the newest cut; the loop's
 
-	// rebuild says that the store's content is to be replaced by the next cut,
-	// which then is the whole tree. Until that is done there is no marker.
+	// rebuild says that the next cut is the whole tree and makes a new store.
 	rebuild atomic.Bool
-	// whole is closed once the store holds a state of the tree.
+	// whole is closed once there is a store and it is this tree's.
 	whole chan struct{}
 
-	committed atomic.Int64 // zxid of the newest marker
-	flushed   atomic.Int64 // zxid of a marker that is on disk
+	committed atomic.Int64 // zxid of the newest marker, -1 if there is none
+	flushed   atomic.Int64 // zxid of the newest marker that is known to be on disk, or -1
 	flushLog  int64        // Store.logged when it was flushed last; the keeper's
 	// broken is closed when a commit has failed: nothing more is kept then.
 	broken chan struct{}
@@ -91,8 +93,8 @@ func (s *Store) keepAll() {
 			// The log still has everything. What this cut held is no longer
 			// remembered, so no later state of the store would be right: the next
 			// start replays from the last one.
-			close(k.broken)
 			s.log.Error("the store takes no more changes until the next start", zap.String("dir", s.dir), zap.Error(err))
+			close(k.broken)
 			return
 		}
 		k.busy.Store(false)
@@ -110,19 +112,20 @@ func (k *keeper) isBroken() bool {
 
 func (s *Store) keepCut(cut *znode.Cut) error {
 	k := &s.keeper
-	var err error
 	if k.rebuild.Load() {
-		err = s.writeWhole(cut)
-	} else {
-		err = s.writeCut(cut)
+		if err := s.writeWhole(cut); err != nil {
+			return err
+		}
+		k.committed.Store(int64(cut.Zxid))
+		k.flushed.Store(int64(cut.Zxid))
+		k.rebuild.Store(false)
+		close(k.whole)
+		return nil
 	}
-	if err != nil {
+	if err := s.writeCut(cut); err != nil {
 		return err
 	}
 	k.committed.Store(int64(cut.Zxid))
-	if k.rebuild.Load() {
-		return s.rebuilt(cut)
-	}
 	if distance(s.FlushedZxid(), cut.Zxid) < s.o.FlushTxns && s.logged.Load()-k.flushLog < flushLogBytes {
 		return nil
 	}
@@ -150,21 +153,38 @@ func (s *Store) writeCut(cut *znode.Cut) error {
 	return errors.Join(w.err, b.Commit(pebble.NoSync))
 }
 
-// writeWhole puts a cut that is the whole tree into the empty store, in parts:
-// only the last one has the marker, so a crash before it leaves a store that
-// the next start does not take for anything.
+// writeWhole makes a new store of a cut that is the whole tree. It is built
+// beside the old one, if there is one, and takes its place when it is complete
+// and durable: a store under its proper name always holds a state. Nobody else
+// uses s.db until keeper.whole is closed.
 func (s *Store) writeWhole(cut *znode.Cut) error {
-	if err := s.emptyStore(); err != nil {
+	fresh := s.dir + newSuffix
+	if err := s.fs.RemoveAll(fresh); err != nil {
 		return err
 	}
-	w := cutWriter{b: s.db.NewBatch()}
+	db, err := openPebble(s.room, fresh, s.log)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fill(db, cut), db.Flush(), db.Close()); err != nil {
+		return err
+	}
+	if err := s.replaceStore(fresh); err != nil {
+		return err
+	}
+	return s.openPebble()
+}
+
+// fill writes cut in parts of bounded size, the marker with the last one.
+func fill(db *pebble.DB, cut *znode.Cut) error {
+	w := cutWriter{b: db.NewBatch()}
 	defer func() { w.b.Close() }()
-	for more := true; more; {
+	for more := true; more && w.err == nil; {
 		more = cut.Drain(drainRecords, w.node)
-		if w.b.Len() < rebuildBatchBytes || w.err != nil {
+		if w.b.Len() < rebuildBatchBytes {
 			continue
 		}
-		w.err = w.b.Commit(pebble.NoSync)
+		w.note(w.b.Commit(pebble.NoSync))
 		w.b.Reset()
 	}
 	w.sessions(cut)
@@ -172,32 +192,20 @@ func (s *Store) writeWhole(cut *znode.Cut) error {
 	return errors.Join(w.err, w.b.Commit(pebble.NoSync))
 }
 
-// emptyStore begins the store anew if it holds anything. Nobody else uses it
-// until keeper.whole is closed.
-func (s *Store) emptyStore() error {
-	it, err := s.db.NewIter(nil)
-	if err != nil {
-		return err
-	}
-	used := it.First()
-	if err := it.Close(); err != nil || used {
+// replaceStore puts the store in dir fresh in the place of the present one.
+func (s *Store) replaceStore(fresh string) error {
+	old := s.dir + oldSuffix
+	if s.db != nil {
 		s.log.Info("replacing the store", zap.String("dir", s.dir))
-		if err := errors.Join(s.db.Close(), s.fs.RemoveAll(s.dir)); err != nil {
+		if err := errors.Join(s.db.Close(), s.fs.RemoveAll(old), s.fs.Rename(s.dir, old)); err != nil {
 			return err
 		}
-		return s.openPebble()
+		s.db = nil
 	}
-	return nil
-}
-
-func (s *Store) rebuilt(cut *znode.Cut) error {
-	if err := s.flush(); err != nil {
+	if err := s.fs.Rename(fresh, s.dir); err != nil {
 		return err
 	}
-	s.keeper.rebuild.Store(false)
-	close(s.keeper.whole)
-	s.log.Info("the store holds the tree", zap.Stringer("zxid", cut.Zxid))
-	return nil
+	return errors.Join(syncDir(s.fs, s.o.DataDir), s.fs.RemoveAll(old))
 }
 
 // flush makes what was committed before it durable.

@@ -8,6 +8,7 @@ import (
 	iofs "io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // sessionKey reads the secret, or makes it at first start. Who has it can take
 // over any session, so only the server's user may read it; members of an
 // ensemble share it.
-func sessionKey(fs vfs.FS, dataDir string) ([]byte, error) {
+func sessionKey(fs vfs.FS, dataDir string, log *zap.Logger) ([]byte, error) {
 	path := fs.PathJoin(dataDir, keyName)
 	f, err := fs.Open(path)
 	if errors.Is(err, iofs.ErrNotExist) {
@@ -30,6 +31,9 @@ func sessionKey(fs vfs.FS, dataDir string) ([]byte, error) {
 		return nil, fmt.Errorf("session key: %w", err)
 	}
 	defer f.Close()
+	if st, err := f.Stat(); fs == vfs.Default && err == nil && st.Mode().Perm()&0o077 != 0 {
+		log.Warn("others may read the session key, and could take over sessions: chmod 600 it", zap.String("file", path))
+	}
 	b, err := io.ReadAll(io.LimitReader(f, keySize+1))
 	if err != nil {
 		return nil, fmt.Errorf("session key %s: %w", path, err)

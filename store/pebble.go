@@ -73,6 +73,11 @@ func openPebble(fs vfs.FS, dir string, log *zap.Logger) (*pebble.DB, error) {
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 1 },
 		DisableTableStats:           true, // nobody asks for them, and collecting them reads every table after a start
 		Logger:                      pebbleLogger{log.Sugar()},
+		// By default Pebble ends the process. But the tree is in memory and in the
+		// log; only the next start needs the store, and says what to do.
+		EventListener: &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
+			log.Error("the store is damaged", zap.String("dir", dir), zap.String("file", info.Path), zap.Error(info.Details))
+		}},
 	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = pebbleBlockBytes
@@ -80,27 +85,26 @@ func openPebble(fs vfs.FS, dir string, log *zap.Logger) (*pebble.DB, error) {
 	return pebble.Open(dir, o)
 }
 
-// readMarker is the marker of db; ok is false when the store is empty or a
-// rebuild of it was interrupted.
-func readMarker(db pebble.Reader) (m marker, ok bool, err error) {
+// readMarker is the marker of db, without which it is no store.
+func readMarker(db pebble.Reader) (marker, error) {
 	v, closer, err := db.Get([]byte{markerKey})
 	if errors.Is(err, pebble.ErrNotFound) {
-		return marker{}, false, nil
+		return marker{}, fmt.Errorf("no marker: %w", pebble.ErrCorruption)
 	}
 	if err != nil {
-		return marker{}, false, err
+		return marker{}, err
 	}
 	defer closer.Close()
 	switch {
 	case len(v) > 0 && v[0] > storeFormat:
-		return marker{}, false, fmt.Errorf("format %d, this program reads up to %d: %w", v[0], storeFormat, errNewerFormat)
+		return marker{}, fmt.Errorf("format %d, this program reads up to %d: %w", v[0], storeFormat, errNewerFormat)
 	case len(v) != markerSize || v[0] == 0:
-		return marker{}, false, fmt.Errorf("marker of %d bytes instead of %d: %w", len(v), markerSize, pebble.ErrCorruption)
+		return marker{}, fmt.Errorf("marker of %d bytes instead of %d: %w", len(v), markerSize, pebble.ErrCorruption)
 	}
 	return marker{
 		zxid:   wire.Zxid(binary.BigEndian.Uint64(v[1:])),
 		digest: binary.BigEndian.Uint64(v[9:]),
-	}, true, nil
+	}, nil
 }
 
 var errNewerFormat = errors.New("written by a newer version")

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 
-	"github.com/cockroachdb/pebble/v2"
 	"go.uber.org/zap"
 
 	"zooid/wire"
@@ -41,9 +43,9 @@ func (s *Store) snapshot(pace *pacer) (string, wire.Zxid, error) {
 	}
 	view := s.db.NewSnapshot()
 	defer view.Close()
-	m, ok, err := readMarker(view)
-	if err != nil || !ok {
-		return "", 0, s.storeError(fmt.Errorf("no marker: %w", pebble.ErrCorruption))
+	m, err := readMarker(view)
+	if err != nil {
+		return "", 0, s.storeError(err)
 	}
 	// The store must never fall behind a snapshot of its own, or the next start
 	// would take the snapshot for ZooKeeper's and load it instead.
@@ -57,6 +59,7 @@ func (s *Store) snapshot(pace *pacer) (string, wire.Zxid, error) {
 	if err != nil {
 		return "", 0, err
 	}
+	delete(s.damaged, name)
 	s.txns.Roll() // so that the files before it can go one day
 	file := s.fs.PathJoin(s.snapDir, name)
 	s.log.Info("snapshot written", zap.String("file", file))
@@ -66,6 +69,9 @@ func (s *Store) snapshot(pace *pacer) (string, wire.Zxid, error) {
 // existing is the plain snapshot of the state at z if it is there.
 func (s *Store) existing(z wire.Zxid) (file string, ok bool) {
 	f, _ := parseSnapshotName(snapshotName(z))
+	if s.damaged[f.name] {
+		return "", false
+	}
 	if err := f.inspect(s.fs, s.snapDir); err != nil || !f.complete {
 		return "", false
 	}
@@ -84,45 +90,41 @@ type Purged struct {
 // that the store would be replayed from. A snapshot is written first when so
 // much log follows the newest one that it would not become less otherwise; when
 // the log files together still take several times Options.LogBudget, fewer
-// snapshots are kept, but never none. Any goroutine may call it.
+// snapshots are kept, but never none. An error in writing the snapshot does not
+// keep it from removing what can go. Any goroutine may call it.
 func (s *Store) Purge() (p Purged, err error) {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
-	snaps, err := s.completeSnapshots()
+	snaps, err := s.goodSnapshots()
 	if err != nil {
 		return p, err
 	}
+	var failed error
 	if len(snaps) == 0 || s.logBytesSince(snaps[0].zxid) > s.o.LogBudget {
-		if p.Snapshot, _, err = s.snapshot(newPacer(snapshotShare, s.stop)); err != nil {
-			return p, err
+		p.Snapshot, _, failed = s.snapshot(newPacer(snapshotShare, s.stop))
+		if snaps, err = s.goodSnapshots(); err != nil {
+			return p, errors.Join(failed, err)
 		}
-		if snaps, err = s.completeSnapshots(); err != nil {
-			return p, err
-		}
+	}
+	if len(snaps) == 0 {
+		return p, failed
 	}
 	keep := min(s.o.SnapRetain, len(snaps))
 	for keep > 1 && s.logBytesSince(snaps[keep-1].zxid) > fewerSnapshots*s.o.LogBudget {
 		keep--
 	}
-	if keep == 0 {
-		return p, fmt.Errorf("purge %s: no snapshot", s.snapDir)
+	if errors.Is(failed, syscall.ENOSPC) {
+		keep = 1 // what is there must make room for the next one
 	}
 	p.Removed, err = s.removeBefore(snaps[keep-1].zxid)
-	return p, err
+	return p, errors.Join(failed, err)
 }
 
-func (s *Store) completeSnapshots() ([]snapshotFile, error) {
+// goodSnapshots are the snapshots that look complete, newest first, without
+// those in which Open has found damage.
+func (s *Store) goodSnapshots() ([]snapshotFile, error) {
 	all, err := listSnapshots(s.fs, s.snapDir)
-	if err != nil {
-		return nil, err
-	}
-	var list []snapshotFile
-	for _, f := range all {
-		if f.complete {
-			list = append(list, f)
-		}
-	}
-	return list, nil
+	return slices.DeleteFunc(all, func(f snapshotFile) bool { return !f.complete || s.damaged[f.name] }), err
 }
 
 // logBytesSince is the size of the log files that hold anything behind z.
@@ -167,7 +169,7 @@ func (s *Store) removeBefore(z wire.Zxid) (removed []string, err error) {
 // secureWayBack sees to it that ZooKeeper could go on from what is here: with a
 // snapshot, and a log that goes on from it.
 func (s *Store) secureWayBack() error {
-	snaps, err := s.completeSnapshots()
+	snaps, err := s.goodSnapshots()
 	if err != nil {
 		return err
 	}
@@ -177,6 +179,7 @@ func (s *Store) secureWayBack() error {
 	}
 	if s.tree.LastZxid() == 0 {
 		// At first start the snapshot is there before the first acknowledgement.
+		s.Keep(true)
 		_, _, err := s.Snapshot()
 		return err
 	}

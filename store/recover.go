@@ -31,9 +31,13 @@ const snapshotsTried = 100
 //
 // It leaves s.tree at the base's zxid and tracking changes.
 func (s *Store) recover() error {
-	m, inStore, err := readMarker(s.db)
-	if err != nil {
-		return s.storeError(err)
+	var m marker
+	inStore := s.db != nil
+	if inStore {
+		var err error
+		if m, err = readMarker(s.db); err != nil {
+			return s.storeError(err)
+		}
 	}
 	snaps, err := listSnapshots(s.fs, s.snapDir)
 	if err != nil {
@@ -79,6 +83,7 @@ func (s *Store) importNewest(files []snapshotFile) error {
 		if err = s.importSnapshot(f); err == nil {
 			return nil
 		}
+		s.damaged[f.name] = true
 		s.log.Warn("a snapshot cannot be used, trying the next older state", zap.Error(err))
 	}
 	return err
@@ -154,6 +159,8 @@ func (s *Store) newTree() {
 	}
 	s.keeper.rebuild.Store(true)
 	s.keeper.whole = make(chan struct{})
+	s.keeper.committed.Store(-1)
+	s.keeper.flushed.Store(-1)
 }
 
 // builtIn are the nodes of an empty tree. A new tree has them, but only what is

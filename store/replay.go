@@ -24,8 +24,10 @@ var errForeign = errors.New("the store does not belong to this log")
 func (s *Store) ReplayTail(upTo wire.Zxid) error {
 	from := s.tree.LastZxid()
 	r := replay{s: s, upTo: upTo}
-	if err := s.txns.Replay(from, r.apply); err != nil && !errors.Is(err, errStopped) {
-		return err
+	if from < s.txns.Last() {
+		if err := s.txns.Replay(from, r.apply); err != nil && !errors.Is(err, errStopped) {
+			return err
+		}
 	}
 	for path := range s.base.unknownACL {
 		return fmt.Errorf("snapshot %s: znode %s has an ACL that the file does not define, and no later transaction sets one: move the file away, so that the next older state is used",

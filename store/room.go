@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -8,7 +10,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// roomFS keeps Pebble from ever seeing a full disk: it makes the write wait
+// roomFS is the file system under Pebble. It keeps Pebble from ever seeing a
+// full disk: it makes the write wait
 // until there is room and then tries it again. Pebble by itself would retry a
 // flush without a pause, and end the process if it cannot write its manifest.
 // Only Pebble's own goroutines and the keeper wait; the log, which decides
@@ -18,6 +21,7 @@ type roomFS struct {
 	inner vfs.FS
 	dir   string
 	log   *zap.Logger
+	retry time.Duration // between two looks at the disk
 
 	mu struct {
 		sync.Mutex
@@ -33,7 +37,7 @@ const (
 )
 
 func newRoomFS(fs vfs.FS, dir string, log *zap.Logger) *roomFS {
-	r := &roomFS{inner: fs, dir: dir, log: log}
+	r := &roomFS{inner: fs, dir: dir, log: log, retry: roomRetry}
 	r.mu.waiting = make(chan struct{})
 	r.FS = vfs.OnDiskFull(fs, r.wait)
 	return r
@@ -41,6 +45,20 @@ func newRoomFS(fs vfs.FS, dir string, log *zap.Logger) *roomFS {
 
 // Unwrap is the file system below.
 func (r *roomFS) Unwrap() vfs.FS { return r.FS }
+
+// Create also makes the name of a new manifest durable at once. Pebble leaves
+// that to the sync that follows when it has switched to the manifest, but after
+// a crash the switch may be there without what it points to.
+func (r *roomFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := r.FS.Create(name, category)
+	if err != nil || !strings.HasPrefix(r.PathBase(name), "MANIFEST-") {
+		return f, err
+	}
+	if err := syncDir(r.FS, r.PathDir(name)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
 
 // full is closed as long as Pebble waits for room.
 func (r *roomFS) full() <-chan struct{} {
@@ -55,7 +73,7 @@ func (r *roomFS) wait() {
 	r.mu.Unlock()
 	r.log.Error("disk full: the store waits for room, the log still holds every change", zap.String("dir", r.dir))
 	for {
-		time.Sleep(roomRetry)
+		time.Sleep(r.retry)
 		if u, err := r.inner.GetDiskUsage(r.dir); err != nil || u.AvailBytes >= roomWanted {
 			break
 		}

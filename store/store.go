@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -91,7 +93,7 @@ type Store struct {
 	locks  []io.Closer
 	secret []byte
 	txns   *txnlog.Log
-	db     *pebble.DB
+	db     *pebble.DB // nil until there is a store
 	room   *roomFS
 	tree   *znode.Tree
 	base   base         // what recovery began from
@@ -102,7 +104,8 @@ type Store struct {
 	// snapshotting is held while a snapshot is written and while files are
 	// purged, so that neither meets the other.
 	snapshotting sync.Mutex
-	stop         chan struct{} // closed by Close: background work ends
+	damaged      map[string]bool // snapshots that could not be read; guarded by snapshotting after Open
+	stop         chan struct{}   // closed by Close: background work ends
 	background   sync.WaitGroup
 }
 
@@ -121,6 +124,7 @@ func Open(o Options) (*Store, error) {
 		logDir:  o.FS.PathJoin(o.LogDir, versionDir),
 		dir:     o.FS.PathJoin(o.DataDir, pebbleDir),
 		stop:    make(chan struct{}),
+		damaged: make(map[string]bool),
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.abandon())
@@ -142,14 +146,14 @@ func (s *Store) open() error {
 	for _, name := range removed {
 		s.log.Info("removed an unfinished snapshot", zap.String("file", s.fs.PathJoin(s.snapDir, name)))
 	}
-	if s.secret, err = sessionKey(s.fs, s.o.DataDir); err != nil {
+	if s.secret, err = sessionKey(s.fs, s.o.DataDir, s.log); err != nil {
 		return err
 	}
 	if err := s.openLog(); err != nil {
 		return err
 	}
 	s.room = newRoomFS(s.fs, s.dir, s.log)
-	if err := s.openPebble(); err != nil {
+	if err := s.findPebble(); err != nil {
 		return err
 	}
 	if err := s.recover(); err != nil {
@@ -181,12 +185,12 @@ func (s *Store) replayAll() error {
 // takeDirs makes the directories and locks them. The log's is locked as well:
 // two servers with one dataLogDir would write into one log.
 func (s *Store) takeDirs() error {
-	if err := prepareDirs(s.fs, s.o.DataDir, s.o.LogDir); err != nil {
+	dirs := slices.Compact([]string{s.o.DataDir, s.o.LogDir})
+	if err := prepareDirs(s.fs, dirs...); err != nil {
 		return err
 	}
-	dirs := []string{s.o.DataDir}
-	if s.o.LogDir != s.o.DataDir {
-		dirs = append(dirs, s.o.LogDir)
+	if sameDir(s.fs, s.o.DataDir, s.o.LogDir) {
+		s.o.LogDir, s.logDir, dirs = s.o.DataDir, s.snapDir, dirs[:1]
 	}
 	for _, dir := range dirs {
 		l, err := lockDir(s.fs, dir)
@@ -195,7 +199,7 @@ func (s *Store) takeDirs() error {
 		}
 		s.locks = append(s.locks, l)
 	}
-	return prepareDirs(s.fs, s.snapDir, s.logDir)
+	return prepareDirs(s.fs, slices.Compact([]string{s.snapDir, s.logDir})...)
 }
 
 func (s *Store) openLog() (err error) {
@@ -219,6 +223,20 @@ func (s *Store) openLog() (err error) {
 	return nil
 }
 
+// findPebble opens the store if there is one, and removes what an interrupted
+// replacement of it has left. A store that holds a state has s.dir as its name.
+func (s *Store) findPebble() error {
+	for _, suffix := range []string{newSuffix, oldSuffix} {
+		if err := s.fs.RemoveAll(s.dir + suffix); err != nil {
+			return err
+		}
+	}
+	if _, err := s.fs.Stat(s.dir); errors.Is(err, iofs.ErrNotExist) {
+		return nil
+	}
+	return s.openPebble()
+}
+
 func (s *Store) openPebble() (err error) {
 	if s.db, err = openPebble(s.room, s.dir, s.log); err != nil {
 		s.db = nil
@@ -239,7 +257,7 @@ func (s *Store) SessionSecret() []byte { return s.secret }
 
 // FlushedZxid is the zxid up to which the store would survive a crash without
 // the log.
-func (s *Store) FlushedZxid() wire.Zxid { return wire.Zxid(s.keeper.flushed.Load()) }
+func (s *Store) FlushedZxid() wire.Zxid { return max(0, wire.Zxid(s.keeper.flushed.Load())) }
 
 // Close writes the tree's last changes to the store and lets go of everything.
 // Nobody may change the tree any more. What was acknowledged is in the log in
@@ -257,6 +275,9 @@ func (s *Store) Close() error {
 // closePebble closes the store unless the disk is full: then Pebble waits for
 // room, and so would the caller. Nothing is lost by leaving it as a crash would.
 func (s *Store) closePebble() error {
+	if s.db == nil {
+		return nil
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()
 	select {

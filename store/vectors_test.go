@@ -3,8 +3,6 @@ package store
 import (
 	"strings"
 	"testing"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 var javaDirs = []string{
@@ -71,5 +69,3 @@ func compare(t *testing.T, want, have *content) {
 		t.Errorf("want (-), have (+):\n%s", d)
 	}
 }
-
-var vfsDefault = vfs.Default

@@ -1,0 +1,46 @@
+// Package store is what a member has on disk, and the one rule by which it
+// comes back from there: the transaction log, a copy of the tree in Pebble, and
+// snapshot files in ZooKeeper's format, in and out.
+//
+//	             txns ─► txnlog                              log.‹zxid›
+//	               │                                             ▲
+//	               ▼                                       ZooKeeper can go on
+//	loop ─► znode.Tree ─► Cut ─► keeper ─► Pebble          from these two alone
+//	              ▲      (Keep)  goroutine   │  │                ▼
+//	              └──────── Open ◄───────────┘  └─ Snapshot ─► snapshot.‹zxid›
+//	                          ▲                                  │
+//	                          └── log tail; snapshot, if newer ◄─┘
+//
+// The log is the truth. Pebble runs without a WAL of its own: every batch that
+// goes into it is a whole cut of the tree and carries a marker, the zxid up to
+// which it is complete, so whatever a crash leaves there is exactly the tree at
+// the marker, and the log behind it is replayed. Nothing waits for Pebble but
+// the keeper.
+//
+// Below dataDir, beside ZooKeeper's version-2:
+//
+//	zooid/       Pebble; a copy, safe to remove while the server is stopped
+//	session.key  the secret that session passwords are derived from
+//	zooid.lock   locked while a server uses the directory (also in dataLogDir)
+//
+// Promises:
+//   - What the log reported durable is in the tree after Open, whenever and
+//     however the process ended.
+//   - At any instant the directories hold a snapshot in ZooKeeper's format, and
+//     a log that goes on from it: ZooKeeper can be started on them. Conversely,
+//     what ZooKeeper did to them meanwhile is taken up at the next Open.
+//   - No log file is removed that the newest snapshot or the store still needs,
+//     and the log is purged only up to what Pebble has flushed.
+//   - Damage is refused with the file and what to do; nothing is repaired that a
+//     crash does not explain, and nothing is deleted.
+//   - A full disk makes the store wait, not the server.
+//
+// Open and Close belong to whoever starts the member, Keep and ReplayTail to
+// its loop; Snapshot, Purge and FlushedZxid may be called from any goroutine.
+//
+// Read store.go for the life of a Store, recover.go and replay.go for the rule,
+// keep.go for the way to Pebble and pebble.go, record.go and load.go for what
+// lies there, then snapshot.go, snapshot_read.go and snapshot_write.go for
+// ZooKeeper's format, purge.go for what may go, and files.go, lock.go, key.go and
+// room.go for the directories themselves.
+package store
