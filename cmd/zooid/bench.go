@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,8 +29,14 @@ func newBench() *cobra.Command {
 		Long:  "Put load on any server that speaks the ZooKeeper protocol, and measure it.\n\nWorkloads:\n" + list.String(),
 		Example: "  zooid bench set --connections 64 --depth 32 --duration 30s\n" +
 			"  zooid bench get --server 127.0.0.1:2181 --json --pid $(pidof zooid)",
-		Args: func(cmd *cobra.Command, args []string) error {
-			return withCode(exitUsage, cobra.ExactArgs(1)(cmd, args))
+		Args: func(_ *cobra.Command, args []string) error {
+			switch len(args) {
+			case 0:
+				return errors.New("bench needs a workload, such as get or set")
+			case 1:
+				return nil
+			}
+			return fmt.Errorf("bench takes one workload, not %d", len(args))
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
@@ -68,10 +75,10 @@ func newBench() *cobra.Command {
 	f.IntVar(&o.Watchers, "watchers", 1000, "connections that watch, of \"watch\"")
 	f.IntVar(&o.Reads, "reads", 90, "percentage of reads in \"mixed\"")
 	f.IntVar(&o.Rounds, "rounds", 20, "changes in \"watch\", starts in \"restart\"")
-	f.StringVar(&o.Root, "root", "/zooid-bench", "znode under which everything is made")
+	f.StringVar(&o.Root, "root", "/zooid-bench", "znode under which everything is made; each workload empties one below it that has its name")
 	f.BoolVar(&o.Keep, "keep", false, "leave the znodes there")
-	f.StringVar(&o.Exec, "exec", "", "command line of the server that \"restart\" starts")
-	f.IntSliceVar(&o.PIDs, "pid", nil, "processes of the server, to tell their CPU time and memory")
+	f.StringVar(&o.Exec, "exec", "", "command line of the server that \"restart\" starts, split at blanks")
+	f.IntSliceVar(&o.PIDs, "pid", nil, "process of the server, to tell its CPU time and memory; may be given more than once")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of the choice of znodes")
 	f.DurationVar(&o.Timeout, "session-timeout", 30*time.Second, "session timeout to ask for")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON instead of a table")

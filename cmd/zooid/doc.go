@@ -1,7 +1,13 @@
 // Command zooid is the one binary: the server and its tools. All wiring of
 // packages happens here and nowhere else.
 //
-// Exit codes: 0 done; 1 unexpected; 2 bad usage or configuration; 3 the data
-// directory cannot be used; 4 an address cannot be listened on; 5 no connection
-// to a server; 6 permission denied; 7 no such znode.
+//	main ─► serve ─► run: store ─► server, member ─► listeners ─► until SIGTERM
+//	      └► bench, version, completion
+//
+// Exit codes: 0 done; 1 something unexpected; 2 bad usage or configuration;
+// 3 the data directory cannot be used; 4 an address cannot be listened on;
+// 5 no connection to a server; 6 permission denied; 7 no such znode.
+//
+// Read main.go, serve.go for what stands around a server and run.go for its
+// life; host.go is what the clients' network asks of the process.
 package main

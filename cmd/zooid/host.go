@@ -25,6 +25,9 @@ import (
 func (p *process) Describe(st *fourletter.Status, parts fourletter.Part) {
 	st.Version = fourletter.Version(Version, buildTime())
 	st.Mode = fourletter.ModeStandalone
+	if p.stopping.Load() {
+		st.Mode, st.NotServing = fourletter.ModeNotServing, "stopping"
+	}
 	st.Uptime = time.Since(p.began)
 	st.DiskFull = p.store.Log().NoSpace()
 	st.OpenFiles, st.MaxFiles = p.gauges.files()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -16,7 +17,7 @@ import (
 	"zooid/wire"
 )
 
-// Exit codes, as doc.go lists them.
+// Exit codes, as doc.go and the help list them.
 const (
 	exitUnexpected = 1
 	exitUsage      = 2
@@ -27,6 +28,23 @@ const (
 	exitNoNode     = 7
 )
 
+// about is what zooid says of itself without a command.
+const about = `Zooid is a drop-in replacement for Apache ZooKeeper 3.9: the same protocol, the
+same files and the same commands in one binary.
+
+  zooid serve              a server on port 2181, data below ./zooid-data
+  zooid serve zoo.cfg      a server in ZooKeeper's place, on its own data
+
+Exit codes:
+  0  done
+  1  something unexpected
+  2  bad usage or configuration
+  3  the data directory cannot be used
+  4  an address cannot be listened on
+  5  no connection to a server
+  6  permission denied
+  7  no such znode`
+
 // codedError is an error that knows its exit code.
 type codedError struct {
 	code int
@@ -36,10 +54,11 @@ type codedError struct {
 func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
-// withCode gives err an exit code; nil stays nil.
+// withCode gives err an exit code, unless it has one already; nil stays nil.
 func withCode(code int, err error) error {
-	if err == nil {
-		return nil
+	var coded *codedError
+	if err == nil || errors.As(err, &coded) {
+		return err
 	}
 	return &codedError{code, err}
 }
@@ -53,13 +72,13 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.Is(err, bench.Usage):
+	case errors.Is(err, bench.ErrUsage):
 		return exitUsage
 	case errors.Is(err, wire.ErrNoNode):
 		return exitNoNode
 	case errors.Is(err, wire.ErrNoAuth), errors.Is(err, wire.ErrAuthFailed), errors.Is(err, fs.ErrPermission):
 		return exitPermission
-	case errors.As(err, &netErr):
+	case errors.Is(err, bench.ErrConnection), errors.As(err, &netErr):
 		return exitConnection
 	}
 	return exitUnexpected
@@ -69,20 +88,42 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "zooid",
 		Short:         "A drop-in replacement for Apache ZooKeeper 3.9",
+		Long:          about,
+		Version:       Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withCode(exitUsage, err) })
+	root.SetVersionTemplate(versionLine())
 	root.AddCommand(newServe(), newBench(), newVersion())
 	return root
 }
 
+// execute runs a command line and gives its exit code. What goes wrong before
+// the command itself begins is bad usage.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "zooid:", err)
+	if !begun {
+		err = withCode(exitUsage, err)
+	}
+	if !begun || errors.Is(err, bench.ErrUsage) {
+		fmt.Fprintf(stderr, "See \"%s --help\".\n", cmd.CommandPath())
+	}
+	return exitCode(err)
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := newRoot().ExecuteContext(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "zooid:", err)
-		os.Exit(exitCode(err))
-	}
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,8 +29,13 @@ import (
 // as in ZooKeeper.
 const standaloneSID wire.SID = 1
 
-// shutdownLimit bounds the orderly end of the connections.
-const shutdownLimit = 5 * time.Second
+// Bounds of an orderly end: for the connections to be answered, for writes
+// that nobody waits for any more, and for pages that operators are reading.
+const (
+	clientsLimit = 5 * time.Second
+	writesLimit  = 2 * time.Second
+	pagesLimit   = time.Second
+)
 
 // process is everything that runs, in the order in which it is started.
 type process struct {
@@ -41,27 +49,54 @@ type process struct {
 	began   time.Time
 	config  fourletter.Config
 	gauges  processGauges
+
+	purging  purging
+	stopping atomic.Bool
 }
 
 // run serves until ctx ends or the member fails.
 func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	logger.Info(opening(cfg))
 	for _, w := range cfg.Warnings {
 		logger.Warn(w)
 	}
+	if os.Getenv("GOGC") == "" {
+		go tuneCollector(ctx)
+	}
 	p := &process{cfg: cfg, logger: logger, metrics: admin.NewMetrics(), began: time.Now()}
 	if err := p.start(); err != nil {
-		return errors.Join(err, p.stop())
+		return errors.Join(err, p.stop(0))
 	}
-	var failure error
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping")
-	case failure = <-p.member.Failed():
+		err := p.stop(clientsLimit)
+		if err == nil {
+			logger.Info("stopped", zap.Stringer("zxid", p.store.Tree().LastZxid()))
+		}
+		return err
+	case err := <-p.member.Failed():
+		// No write will be answered any more, so there is nothing to wait for.
+		return errors.Join(withCode(exitDataDir, err), p.stop(0))
 	}
-	return errors.Join(failure, p.stop())
+}
+
+// opening is the first line of the log: what will be served, and by whose word.
+func opening(cfg *config.Config) string {
+	by := "configuration " + cfg.Source
+	if cfg.Source == builtIn {
+		by = "no configuration file given"
+	}
+	return fmt.Sprintf("zooid %s: client port %d, data in %s (%s)", Version, cfg.Clients.Addr.Port, cfg.Storage.DataDir, by)
 }
 
 func (p *process) start() error {
+	addr := p.cfg.Clients.Addr
+	if addr.Port == 0 {
+		return withCode(exitUsage, fmt.Errorf("%s: clientPort is not set, so nobody could be served", p.cfg.Source))
+	}
 	registry, err := auth.New(auth.Options{
 		DigestDisabled: p.cfg.Auth.DigestDisabled, DigestAlgorithm: p.cfg.Auth.DigestAlgorithm,
 		SuperDigest: p.cfg.Auth.SuperDigest, Enforce: p.cfg.Auth.Enforce, EnforceSchemes: p.cfg.Auth.EnforceSchemes,
@@ -77,10 +112,6 @@ func (p *process) start() error {
 		ExtendedTypes: t.ExtendedTypes, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest})
 	p.makeServer(registry)
 	p.makeMember()
-	addr := p.cfg.Clients.Addr
-	if addr.Port == 0 {
-		return withCode(exitUsage, fmt.Errorf("%s: clientPort is not set, so nobody could be served", p.cfg.Source))
-	}
 	p.store.Log().Start()
 	p.member.Start()
 	addrs, err := p.server.Listen(addr.Listen())
@@ -89,13 +120,32 @@ func (p *process) start() error {
 	}
 	p.server.Serve(p.member)
 	p.listenHTTP()
-	p.logger.Info(fmt.Sprintf("serving clients on %s, data in %s", addrs[0], p.cfg.Storage.DataDir),
+	p.purging.start(p)
+	p.logger.Info("serving clients on "+addrs[0].String(),
 		zap.Stringer("zxid", p.store.Tree().LastZxid()), zap.Duration("start", time.Since(p.began)))
+	return nil
+}
+
+// checkDirs wants the directories to be there where the configuration says
+// that they must not be made.
+func checkDirs(s *config.Storage) error {
+	if s.AutoCreate {
+		return nil
+	}
+	for _, dir := range []string{s.DataDir, s.LogDir} {
+		// ZooKeeper, too, looks for the directory of its version.
+		if _, err := os.Stat(filepath.Join(dir, "version-2")); err != nil {
+			return fmt.Errorf("datadir.autocreate is false and the directory is not there: %w", err)
+		}
+	}
 	return nil
 }
 
 func (p *process) openStore() (err error) {
 	s := &p.cfg.Storage
+	if err := checkDirs(s); err != nil {
+		return err
+	}
 	fsyncs, batches := p.metrics.Timer("fsynctime"), p.metrics.Summary("sync_processor_batch_size")
 	p.store, err = store.Open(store.Options{
 		DataDir: s.DataDir, LogDir: s.LogDir, Log: p.logger,
@@ -121,7 +171,7 @@ func (p *process) makeServer(registry *auth.Registry) {
 		p.logger.Warn("4lw.commands.whitelist names a word that does not exist", zap.String("word", word))
 	}
 	p.server = server.New(server.Options{
-		Logger: p.logger, Auth: registry, Host: p, Whitelist: whitelist,
+		Logger: p.logger, Auth: registry, Host: p, Metrics: p.metrics, Whitelist: whitelist,
 		MinTimeoutMs: int32(p.cfg.Sessions.TimeoutMin.Milliseconds()),
 		MaxTimeoutMs: int32(p.cfg.Sessions.TimeoutMax.Milliseconds()),
 		SkipACL:      p.cfg.Tree.SkipACL,
@@ -144,7 +194,7 @@ func (p *process) makeMember() {
 			SID: sid, TickMs: p.cfg.Sessions.Tick.Milliseconds(), Keys: session.NewKeys(p.store.SessionSecret()),
 			SweepMs: t.ReapInterval.Milliseconds(), SweepMax: t.ReapPerMinute, NeverUsedMs: t.ReapNeverUsedAfter.Milliseconds(),
 		},
-		Tree: p.store.Tree(), Log: p.store.Log(), Store: p.store, Clients: p.server, Logger: p.logger,
+		Tree: p.store.Tree(), Log: p.store.Log(), Store: p.store, Clients: p.server,
 		Proposed: p.metrics.Counter("proposal_count"),
 		Applied:  p.metrics.Counter("commit_count"),
 		Expired:  p.metrics.Counter("stale_sessions_expired"),
@@ -175,22 +225,38 @@ func (p *process) listenHTTP() {
 }
 
 // stop ends everything in the reverse order: clients first, so that what they
-// asked is answered, the store last.
-func (p *process) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownLimit)
-	defer cancel()
-	var errs []error
-	for _, l := range p.http {
-		errs = append(errs, l.Close(ctx))
+// asked is answered, the store last. Connections have until limit for that; who
+// is cut off then does not take its answers, which is not an error of ours.
+func (p *process) stop(limit time.Duration) error {
+	p.stopping.Store(true)
+	if p.member != nil {
+		p.member.Freeze()
 	}
 	if p.server != nil {
-		errs = append(errs, p.server.Shutdown(ctx))
+		within(limit, func(ctx context.Context) { _ = p.server.Shutdown(ctx) })
 	}
+	var errs []error
 	if p.member != nil {
-		p.member.Stop()
+		within(writesLimit, func(ctx context.Context) {
+			if p.member.Stop(ctx) != nil {
+				errs = append(errs, errors.New("the disk did not take the last writes, which were not acknowledged"))
+			}
+		})
 	}
+	for _, l := range p.http {
+		within(pagesLimit, func(ctx context.Context) { _ = l.Close(ctx) })
+	}
+	p.purging.cancel()
 	if p.store != nil {
 		errs = append(errs, p.store.Close())
 	}
-	return errors.Join(errs...)
+	p.purging.wait()
+	return withCode(exitDataDir, errors.Join(errs...))
+}
+
+// within calls do with a context that ends after limit.
+func within(limit time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	do(ctx)
 }

@@ -29,21 +29,24 @@ func newServe() *cobra.Command {
 		Use:   "serve [zoo.cfg]",
 		Short: "Run a server",
 		Long: "Run a server on a ZooKeeper configuration file. Without one it listens on\n" +
-			"port 2181 and keeps its data below ./zooid-data.",
-		Args: func(cmd *cobra.Command, args []string) error {
-			return withCode(exitUsage, cobra.MaximumNArgs(1)(cmd, args))
-		},
+			"port 2181 and keeps its data below ./zooid-data. Where ZOO_CONF_DIR is set, as\n" +
+			"in ZooKeeper's container image, zoo.cfg and myid are made from the ZOO_*\n" +
+			"variables unless they exist.\n\n" +
+			"The log goes to standard error. SIGTERM ends the server in good order.",
+		Example: "  zooid serve\n" +
+			"  zooid serve /etc/zookeeper/conf/zoo.cfg\n" +
+			"  zooid serve --print-config zoo.cfg",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			logger, err := newLogger(logLevel, logJSON)
+			logger, err := newLogger(cmd.ErrOrStderr(), logLevel, logJSON)
 			if err != nil {
 				return withCode(exitUsage, err)
 			}
-			defer logger.Sync() //nolint:errcheck // standard error cannot be synced
 			file := ""
 			if len(args) > 0 {
 				file = args[0]
 			}
-			cfg, err := readConfig(file)
+			cfg, err := readConfig(file, environment())
 			if err != nil {
 				return withCode(exitUsage, err)
 			}
@@ -51,9 +54,11 @@ func newServe() *cobra.Command {
 				return printSettings(cmd.OutOrStdout(), cfg)
 			}
 			if pprofAddr != "" {
-				if err := servePprof(pprofAddr, logger); err != nil {
+				profiles, err := servePprof(pprofAddr, logger)
+				if err != nil {
 					return withCode(exitListen, err)
 				}
+				defer profiles.Close()
 			}
 			return run(cmd.Context(), cfg, logger)
 		},
@@ -62,34 +67,36 @@ func newServe() *cobra.Command {
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&logJSON, "log-json", false, "log lines in JSON")
 	f.BoolVar(&printConfig, "print-config", false, "print every setting, where it comes from and its effect, and end")
-	f.StringVar(&pprofAddr, "pprof", "", "serve Go's profiles on this address")
+	f.StringVar(&pprofAddr, "pprof", "", "serve Go's profiles on this address, such as 127.0.0.1:6060")
 	return cmd
 }
 
-// newLogger logs to standard error.
-func newLogger(level string, asJSON bool) (*zap.Logger, error) {
+// newLogger logs to out, for people or in JSON.
+func newLogger(out io.Writer, level string, asJSON bool) (*zap.Logger, error) {
 	l, err := zapcore.ParseLevel(level)
 	if err != nil {
 		return nil, fmt.Errorf("--log-level: %w", err)
 	}
-	c := zap.NewProductionConfig()
-	c.Level = zap.NewAtomicLevelAt(l)
-	c.DisableStacktrace, c.DisableCaller, c.Sampling = true, true, nil
-	c.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
-	c.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
+	c := zap.NewProductionEncoderConfig()
+	c.EncodeTime = zapcore.ISO8601TimeEncoder
+	c.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(c)
 	if !asJSON {
-		c.Encoding = "console"
-		c.EncoderConfig.EncodeLevel = zapcore.CapitalLevelEncoder
+		c.EncodeLevel = zapcore.CapitalLevelEncoder
+		c.ConsoleSeparator = "  "
+		encoder = zapcore.NewConsoleEncoder(c)
 	}
-	return c.Build()
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), l)), nil
 }
 
+// builtIn is the source of a configuration that nobody wrote.
+const builtIn = "built-in defaults"
+
 // readConfig reads zoo.cfg and what else stands around a server (variables,
-// myid), and judges it. Without a file, and outside of a container, the
-// defaults hold.
-func readConfig(file string) (*config.Config, error) {
-	env := environment()
-	text, source := []byte(config.DefaultText), "built-in defaults"
+// the dynamic configuration, myid), and judges it. Without a file, and outside
+// of a container, the defaults hold.
+func readConfig(file string, env map[string]string) (*config.Config, error) {
+	text, source := []byte(config.DefaultText), builtIn
 	var err error
 	if file == "" {
 		if file, err = containerConfig(env); err != nil {
@@ -106,9 +113,17 @@ func readConfig(file string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if name := cfg.Ensemble.DynamicConfigFile; name != "" {
+		if text, err = os.ReadFile(name); err != nil {
+			return nil, fmt.Errorf("%s: dynamicConfigFile: %w", source, err)
+		}
+		if err := cfg.SetDynamic(text); err != nil {
+			return nil, err
+		}
+	}
 	myid, err := os.ReadFile(filepath.Join(cfg.Storage.DataDir, "myid"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("myid: %w", err)
+		return nil, withCode(exitDataDir, fmt.Errorf("myid: %w", err))
 	}
 	if err := cfg.Identify(myid); err != nil {
 		return nil, err
@@ -127,17 +142,24 @@ func containerConfig(env map[string]string) (file string, err error) {
 	text, myid := config.Docker(env)
 	file = filepath.Join(dir, "zoo.cfg")
 	if err := writeNew(file, text); err != nil {
-		return "", err
+		return "", fmt.Errorf("ZOO_CONF_DIR: %w", err)
 	}
 	data := env["ZOO_DATA_DIR"]
 	if data == "" {
 		data = "/data"
 	}
-	return file, writeNew(filepath.Join(data, "myid"), myid)
+	if err := writeNew(filepath.Join(data, "myid"), myid); err != nil {
+		return "", withCode(exitDataDir, fmt.Errorf("ZOO_DATA_DIR: %w", err))
+	}
+	return file, nil
 }
 
-// writeNew writes a file unless it exists.
+// writeNew writes a file, in a directory that it makes if need be, unless the
+// file exists.
 func writeNew(file, text string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -169,12 +191,13 @@ func environment() map[string]string {
 	return env
 }
 
-// servePprof serves Go's profiles, and nothing else, until the process ends.
-func servePprof(addr string, logger *zap.Logger) error {
+// servePprof serves Go's profiles, and nothing else, until it is closed.
+func servePprof(addr string, logger *zap.Logger) (io.Closer, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("--pprof: %w", err)
+		return nil, fmt.Errorf("--pprof: %w", err)
 	}
+	logger.Info("profiles on http://" + l.Addr().String() + "/debug/pprof/")
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -182,9 +205,9 @@ func servePprof(addr string, logger *zap.Logger) error {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
-		if err := srv.Serve(l); err != nil {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			logger.Warn("profiles are no longer served", zap.Error(err))
 		}
 	}()
-	return nil
+	return srv, nil
 }

@@ -10,8 +10,11 @@
 // out on a schedule instead, and latency counts from the scheduled time, so
 // that a server that stalls cannot hide it.
 //
-// Everything is made by the same program for every server that is compared.
+// What is made is made by the same program for every server that is compared,
+// in a znode of the workload's own below the root (see place), which an earlier
+// run that was cut short may have left behind.
 //
-// Read bench.go, then load.go and workload.go; special.go has the workloads
-// that are not streams of requests.
+// Read bench.go, measure.go, load.go and workload.go for the streams of
+// requests; watch.go, session.go and restart.go have the other workloads;
+// client.go and place.go are what all of them use, report.go what comes out.
 package bench

@@ -24,20 +24,35 @@ func sampleProcesses(pids []int) processSample {
 	s := processSample{valid: len(pids) > 0}
 	for _, pid := range pids {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
+		if err != nil || !s.add(stat) {
 			return processSample{}
 		}
-		// The name in parentheses may hold blanks; what counts comes after it.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) < 22 {
-			return processSample{}
-		}
-		number := func(i int) int64 {
-			n, _ := strconv.ParseInt(string(fields[i]), 10, 64)
-			return n
-		}
-		s.cpu += time.Duration(number(11)+number(12)) * clockTick
-		s.rss += number(21) * int64(os.Getpagesize())
 	}
 	return s
+}
+
+// Fields of /proc/<pid>/stat, counted from the one behind the name.
+const (
+	statUser, statSystem = 11, 12 // CPU time in clock ticks
+	statResident         = 21     // pages
+)
+
+// add adds the content of a /proc/<pid>/stat. It is false if that makes no
+// sense.
+func (s *processSample) add(stat []byte) bool {
+	// The name in parentheses may hold blanks and parentheses.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) <= statResident {
+		return false
+	}
+	var n [3]int64
+	for i, at := range []int{statUser, statSystem, statResident} {
+		var err error
+		if n[i], err = strconv.ParseInt(string(fields[at]), 10, 64); err != nil {
+			return false
+		}
+	}
+	s.cpu += time.Duration(n[0]+n[1]) * clockTick
+	s.rss += n[2] * int64(os.Getpagesize())
+	return true
 }

@@ -1,17 +1,21 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
+	"math/bits"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Report is what a run measured. Latencies are in µs, times in seconds unless
-// their names say otherwise; NaN is left out of the JSON.
+// Report is what a run measured. Latencies are in µs, and 0 where none was
+// measured.
 type Report struct {
 	Workload    string   `json:"workload"`
 	Servers     []string `json:"servers"`
@@ -31,9 +35,10 @@ type Report struct {
 		P999 float64 `json:"p999_us"`
 		Max  float64 `json:"max_us"`
 	} `json:"latency"`
-	GapMaxMs float64  `json:"gap_max_ms"` // longest time without any answer
+	GapMaxMs float64  `json:"gap_max_ms"` // longest time in which no connection got an answer
 	Server   *Process `json:"server,omitempty"`
-	hist     result
+
+	hist *hdrhistogram.Histogram
 }
 
 // Process is what the server's processes used while the load ran.
@@ -43,24 +48,22 @@ type Process struct {
 	RSSBytes   int64   `json:"rss_bytes"`
 }
 
-func newReport(o *Options, r result, before, after processSample) *Report {
+func newReport(o *Options, r result) *Report {
 	rep := &Report{Workload: o.Workload, Servers: o.Servers, Connections: o.Connections, Depth: o.Depth,
 		Rate: o.Rate, Size: o.Size, Seconds: r.took.Seconds(), Ops: r.ops, Errors: r.errs,
-		GapMaxMs: float64(r.gapMax) / float64(time.Millisecond), hist: r}
+		GapMaxMs: float64(r.gapMax) / float64(time.Millisecond), hist: r.hist}
 	if r.took > 0 {
 		rep.OpsPerSec = float64(r.ops) / r.took.Seconds()
 	}
 	if r.hist.TotalCount() > 0 {
+		quantile := func(q float64) float64 { return float64(r.hist.ValueAtQuantile(q)) }
 		l := &rep.Latency
 		l.Mean, l.Max = r.hist.Mean(), float64(r.hist.Max())
-		l.P50, l.P90, l.P99, l.P999 = micros(r.hist, 50), micros(r.hist, 90), micros(r.hist, 99), micros(r.hist, 99.9)
+		l.P50, l.P90, l.P99, l.P999 = quantile(50), quantile(90), quantile(99), quantile(99.9)
 	}
-	if o.idleSample.valid {
-		after = o.idleSample
-	}
-	if before.valid && after.valid {
-		cpu := after.cpu - before.cpu
-		rep.Server = &Process{CPUSeconds: cpu.Seconds(), RSSBytes: after.rss}
+	if r.before.valid && r.after.valid {
+		cpu := r.after.cpu - r.before.cpu
+		rep.Server = &Process{CPUSeconds: cpu.Seconds(), RSSBytes: r.after.rss}
 		if r.ops > 0 {
 			rep.Server.CPUPerOpUs = float64(cpu.Nanoseconds()) / 1e3 / float64(r.ops)
 		}
@@ -75,7 +78,11 @@ func (r *Report) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode
 func (r *Report) WriteTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "workload\t%s on %s\n", r.Workload, strings.Join(r.Servers, ","))
-	fmt.Fprintf(tw, "load\t%d connections x %d in flight, %d bytes", r.Connections, r.Depth, r.Size)
+	plural := "s"
+	if r.Connections == 1 {
+		plural = ""
+	}
+	fmt.Fprintf(tw, "load\t%d connection%s x %d in flight, %d bytes", r.Connections, plural, r.Depth, r.Size)
 	if r.Rate > 0 {
 		fmt.Fprintf(tw, ", %.0f/s", r.Rate)
 	}
@@ -84,9 +91,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 		fmt.Fprintf(tw, ", %d refused", r.Errors)
 	}
 	fmt.Fprintf(tw, "\nthroughput\t%.0f/s\n", r.OpsPerSec)
-	l := r.Latency
-	fmt.Fprintf(tw, "latency\tp50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n",
-		duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max))
+	if l := r.Latency; r.hist.TotalCount() > 0 {
+		fmt.Fprintf(tw, "latency\tp50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n",
+			duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max))
+	}
 	if r.GapMaxMs > 0 {
 		fmt.Fprintf(tw, "longest gap\t%.1f ms\n", r.GapMaxMs)
 	}
@@ -100,10 +108,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	return r.writeHistogram(w)
 }
 
+// duration writes a time of us µs with three digits or so.
 func duration(us float64) string {
 	switch {
-	case math.IsNaN(us):
-		return "-"
 	case us < 1000:
 		return fmt.Sprintf("%.0fµs", us)
 	case us < 1e6:
@@ -112,37 +119,47 @@ func duration(us float64) string {
 	return fmt.Sprintf("%.2fs", us/1e6)
 }
 
-// writeHistogram draws the latencies in buckets that double.
-func (r *Report) writeHistogram(w io.Writer) error {
-	total := r.hist.hist.TotalCount()
-	if total < 10 {
-		return nil
-	}
-	type bucket struct {
-		from  int64
-		count int64
-	}
+// Of a histogram, the width of its longest bar, and how many latencies it
+// takes to draw one.
+const (
+	barWidth     = 40
+	drawnFromOps = 10
+)
+
+// bucket is the latencies from … 2·from µs.
+type bucket struct {
+	from  int64
+	count int64
+}
+
+// doubling sorts the latencies into buckets each twice as wide as the one
+// before; empty ones are left out.
+func doubling(h *hdrhistogram.Histogram) []bucket {
 	var buckets []bucket
-	for _, bar := range r.hist.hist.Distribution() {
+	for _, bar := range h.Distribution() {
 		if bar.Count == 0 {
 			continue
 		}
-		from := int64(1)
-		for from*2 <= bar.To {
-			from *= 2
-		}
+		from := int64(1) << (bits.Len64(uint64(bar.From)) - 1)
 		if n := len(buckets); n > 0 && buckets[n-1].from == from {
 			buckets[n-1].count += bar.Count
-			continue
+		} else {
+			buckets = append(buckets, bucket{from, bar.Count})
 		}
-		buckets = append(buckets, bucket{from, bar.Count})
 	}
-	var most int64
-	for _, b := range buckets {
-		most = max(most, b.count)
+	return buckets
+}
+
+// writeHistogram draws the latencies.
+func (r *Report) writeHistogram(w io.Writer) error {
+	total := r.hist.TotalCount()
+	if total < drawnFromOps {
+		return nil
 	}
+	buckets := doubling(r.hist)
+	most := slices.MaxFunc(buckets, func(a, b bucket) int { return cmp.Compare(a.count, b.count) }).count
 	for _, b := range buckets {
-		bar := strings.Repeat("█", int(b.count*40/most))
+		bar := strings.Repeat("█", int(b.count*barWidth/most))
 		if bar == "" {
 			bar = "▏"
 		}
@@ -152,43 +169,4 @@ func (r *Report) writeHistogram(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// Progress shows a line that is rewritten, on a terminal.
-type Progress struct {
-	w     io.Writer
-	begin time.Time
-	plan  time.Duration
-	what  string
-	last  int64
-	lastT time.Time
-}
-
-func newProgress(w io.Writer, plan time.Duration) *Progress {
-	now := time.Now()
-	return &Progress{w: w, begin: now, lastT: now, plan: plan}
-}
-
-func (p *Progress) phase(what string) {
-	p.what, p.begin, p.last, p.lastT = what, time.Now(), 0, time.Now()
-	p.update(0)
-}
-
-func (p *Progress) update(done int64) {
-	if p.w == nil {
-		return
-	}
-	now := time.Now()
-	rate := ""
-	if dt := now.Sub(p.lastT); dt > 100*time.Millisecond {
-		rate = fmt.Sprintf(", %.0f/s", float64(done-p.last)/dt.Seconds())
-	}
-	p.last, p.lastT = done, now
-	fmt.Fprintf(p.w, "\r\x1b[K%s: %.0fs of %.0fs, %d done%s", p.what, now.Sub(p.begin).Seconds(), p.plan.Seconds(), done, rate)
-}
-
-func (p *Progress) end() {
-	if p.w != nil {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
 }
