@@ -10,9 +10,8 @@
 // The loop has no goroutine of its own but for the ticks: whoever brings
 // something, a connection with requests or the log with its completion, takes
 // the turn and runs a round, unless another has it, which then sees to what was
-// brought. On an idle member a write so changes threads once, to the log and no
-// further; on a busy one the log goes on with its next sync while the loop's
-// goroutine applies. Who has the turn owns the peer and alone changes the tree.
+// brought. So a write changes threads once, to the log, and no further. Who has
+// the turn owns the peer and alone changes the tree.
 //
 // A round takes whatever has arrived as one batch, steps the peer, hands the
 // new transactions to the log without waiting for it, and applies what has
@@ -20,7 +19,11 @@
 // that: while the log syncs, the next batch gathers.
 //
 // Promises: nothing that the loop does waits for a disk, a network or a
-// client; a failed sync of the log ends the member, with the error on Failed.
+// client. A failed sync of the log ends the member, with the error on Failed.
+// Stop lets it end in good order: what was handed over is applied and answered
+// first, as far as the log takes it.
 //
-// A member alone is all there is today; the members' network comes here.
+// Everything but the calls of Clients, Log and Store may be used from any
+// goroutine. A member alone is all there is today; the members' network comes
+// here. Read member.go.
 package quorum

@@ -57,6 +57,7 @@ type fakeLog struct {
 	journal *journal
 	durable func(z wire.Zxid, err error)
 
+	syncing sync.Mutex
 	mu      sync.Mutex
 	held    bool
 	pending []wire.Entry
@@ -78,8 +79,10 @@ func (l *fakeLog) Append(batch []wire.Entry) {
 	}
 }
 
-// sync makes durable what was appended.
+// sync makes durable what was appended. As with a real log, one at a time does.
 func (l *fakeLog) sync() {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
 	l.mu.Lock()
 	if len(l.pending) == 0 {
 		l.mu.Unlock()

@@ -85,7 +85,6 @@ type Member struct {
 		closed  bool // nobody takes what clients want any more
 	}
 
-	appended   atomic.Int64 // zxid of the last transaction handed to the log
 	stopping   atomic.Bool
 	sessionNow atomic.Int64 // upper bound of the session clock until the next tick
 	frozen     atomic.Bool  // the session clock stands still
@@ -227,9 +226,9 @@ func (m *Member) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, tim
 }
 
 // Durable is the log's completion: everything up to z is on disk, or err says
-// that the log has failed for good. While the log has more to do it is left to
-// that, and the loop's own goroutine applies what has become durable; else the
-// log's goroutine does so itself, which saves the client a change of threads.
+// that the log has failed for good. The log's goroutine applies and answers by
+// itself. That delays its next sync by as much, and makes the group that waits
+// for it larger: a sync costs more than the replies of a group.
 func (m *Member) Durable(z wire.Zxid, err error) {
 	m.inbox.Lock()
 	if err != nil {
@@ -238,8 +237,8 @@ func (m *Member) Durable(z wire.Zxid, err error) {
 		m.inbox.durable = z
 	}
 	m.inbox.Unlock()
-	if err != nil || m.stopping.Load() || int64(z) < m.appended.Load() {
-		m.knock()
+	if err != nil || m.stopping.Load() {
+		m.knock() // the loop's goroutine is to end with it
 		return
 	}
 	m.serve()
@@ -433,7 +432,6 @@ func (m *Member) carryOut(out *znode.Applied) {
 	rd := m.peer.Ready()
 	if len(rd.Entries) > 0 {
 		m.o.Proposed(int64(len(rd.Entries)))
-		m.appended.Store(int64(rd.Entries[len(rd.Entries)-1].Zxid))
 		m.o.Log.Append(rd.Entries)
 	}
 	for _, a := range rd.Attached {

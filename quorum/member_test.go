@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -126,13 +127,13 @@ func TestAttach(t *testing.T) {
 func TestSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, nil)
-		sync := &znode.Request{Conn: 2, Session: writer, Op: wire.OpSync, Body: &wire.PathRequest{Path: "/a"}}
-		b.submit(sync)
+		request := &znode.Request{Conn: 2, Session: writer, Op: wire.OpSync, Body: &wire.PathRequest{Path: "/a"}}
+		b.submit(request)
 		synctest.Wait()
 		b.expect(t, "applied 0x0 conn=2 sync", "flush")
 
 		b.log.hold()
-		b.submit(create(1, "/a"), sync, create(1, "/b"))
+		b.submit(create(1, "/a"), request, create(1, "/b"))
 		synctest.Wait()
 		b.expect(t, "append 0x1 create", "append 0x2 create")
 		b.log.release()
@@ -375,6 +376,95 @@ func TestSessionBuckets(t *testing.T) {
 			if fmt.Sprint(buckets[i].Sessions) != fmt.Sprint([]wire.SessionID{id}) || left < timeout || left > timeout+testTick.Milliseconds() {
 				t.Errorf("bucket %d ends in %d ms with %v", i, left, buckets[i].Sessions)
 			}
+		}
+	})
+}
+
+// Many bring work at once, and whoever has the turn does it for the others:
+// nothing is left lying until the next tick, nothing is done twice, and each
+// keeps its order.
+func TestManySubmitters(t *testing.T) {
+	const conns, each = 8, 200
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		began := time.Now()
+		var mu sync.Mutex
+		var zxids []wire.Zxid
+		next := map[znode.ConnID]int32{}
+		b.clients.onApplied = func(a *znode.Applied) {
+			mu.Lock()
+			defer mu.Unlock()
+			zxids = append(zxids, a.Zxid)
+			if a.Cxid != next[a.Conn] {
+				t.Errorf("connection %d gets %d, waits for %d", a.Conn, a.Cxid, next[a.Conn])
+			}
+			next[a.Conn]++
+		}
+		var wg sync.WaitGroup
+		for c := range znode.ConnID(conns) {
+			wg.Go(func() {
+				for i := range int32(each) {
+					r := create(c, fmt.Sprintf("/c%d-%d", c, i))
+					r.Cxid = i
+					b.submit(r)
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if len(zxids) != conns*each {
+			t.Fatalf("%d of %d have an outcome when everybody waits", len(zxids), conns*each)
+		}
+		for i, z := range zxids {
+			if z != wire.Zxid(i+1) {
+				t.Fatalf("outcome %d is of %v", i+1, z)
+			}
+		}
+		if passed := time.Since(began); passed != 0 {
+			t.Errorf("something waited for the clock: %v have passed", passed)
+		}
+	})
+}
+
+// What comes while somebody has the turn is done by him, at once.
+func TestWhoFindsTheTurnTakenIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		began := time.Now()
+		inside, goOn := make(chan struct{}), make(chan struct{})
+		b.clients.onApplied = func(a *znode.Applied) {
+			if a.Zxid == 1 {
+				close(inside)
+				<-goOn
+			}
+		}
+		b.submit(create(1, "/a"))
+		<-inside
+		b.submit(create(2, "/b"))
+		close(goOn)
+		synctest.Wait()
+		if b.count("applied 0x2 conn=2 create") != 1 || time.Since(began) != 0 {
+			t.Errorf("after %v: %q", time.Since(began), b.news())
+		}
+	})
+}
+
+// What is durable is applied although the log has more to do.
+func TestPartIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		began := time.Now()
+		b.log.hold()
+		b.submit(create(1, "/a"), create(1, "/b"))
+		synctest.Wait()
+		b.news()
+		b.Durable(1, nil)
+		synctest.Wait()
+		b.expect(t, "applied 0x1 conn=1 create", "flush")
+		if passed := time.Since(began); passed != 0 {
+			t.Errorf("it waited for the clock: %v have passed", passed)
 		}
 	})
 }
