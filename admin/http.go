@@ -76,7 +76,6 @@ const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 10 * time.Second
 	replyTimeout   = time.Minute
-	idleTimeout    = 2 * time.Minute
 	headerBytes    = 64 << 10
 )
 
@@ -89,8 +88,9 @@ type Server struct {
 
 // Listen serves the handler on a TCP address until Close. An address that
 // cannot be listened on, such as a port that is taken, is an error; ZooKeeper
-// then runs without its AdminServer. log may be nil.
-func Listen(address string, handler http.Handler, log *zap.Logger) (*Server, error) {
+// then runs without its AdminServer. A connection that is silent for longer than
+// idle is closed. log may be nil.
+func Listen(address string, handler http.Handler, idle time.Duration, log *zap.Logger) (*Server, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
@@ -104,7 +104,7 @@ func Listen(address string, handler http.Handler, log *zap.Logger) (*Server, err
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      replyTimeout,
-		IdleTimeout:       idleTimeout,
+		IdleTimeout:       idle,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          zap.NewStdLog(log),
 	}

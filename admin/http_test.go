@@ -268,7 +268,7 @@ func TestOtherPaths(t *testing.T) {
 func TestListen(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	h := handlerOf(fourletter.ModeStandalone, NewMetrics())
-	s, err := Listen("127.0.0.1:0", h, nil)
+	s, err := Listen("127.0.0.1:0", h, time.Minute, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestListen(t *testing.T) {
 	if err != nil || reply.Header.Get("Content-Type") != contentType || len(parse(t, text)) < 150 {
 		t.Errorf("%v, %q, %d bytes", err, reply.Header.Get("Content-Type"), len(text))
 	}
-	if second, err := Listen(s.Addr().String(), h, nil); err == nil || !strings.Contains(err.Error(), s.Addr().String()) {
+	if second, err := Listen(s.Addr().String(), h, time.Minute, nil); err == nil || !strings.Contains(err.Error(), s.Addr().String()) {
 		t.Errorf("a port that is taken: %v %v", second, err)
 	}
 	client.CloseIdleConnections()
@@ -301,7 +301,7 @@ func TestCloseCutsOff(t *testing.T) {
 	s, err := Listen("127.0.0.1:0", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-r.Context().Done()
-	}), nil)
+	}), time.Minute, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ type Member struct {
 		b      batch
 		out    znode.Applied
 		unkept int64 // transactions applied since the last keep
-		ended  bool  // the member has failed
+		ended  bool  // nobody runs a round any more
 	}
 
 	inbox struct {
@@ -356,6 +356,7 @@ func (m *Member) run() {
 		case <-m.quit:
 			m.turn.Lock()
 			m.o.Store.Keep(true)
+			m.turn.ended = true
 			m.turn.Unlock()
 			return
 		}
@@ -370,11 +371,11 @@ func (m *Member) run() {
 			}
 		}
 		m.round()
-		over := m.turn.ended
-		if m.stopping.Load() && m.peer.Outstanding() == 0 && !over {
+		if m.stopping.Load() && m.peer.Outstanding() == 0 && !m.turn.ended {
 			m.o.Store.Keep(true)
-			over = true
+			m.turn.ended = true
 		}
+		over := m.turn.ended
 		m.turn.Unlock()
 		if over {
 			return

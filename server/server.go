@@ -179,7 +179,7 @@ func (s *Server) Listen(addrs ...string) ([]net.Addr, error) {
 	s.mu.Unlock()
 	for _, l := range opened {
 		s.running.Go(func() { s.accept(l) })
-		s.log.Info("listening for clients", zap.Stringer("address", l.Addr()))
+		s.log.Debug("listening for clients", zap.Stringer("address", l.Addr()))
 	}
 	return bound, nil
 }

@@ -50,7 +50,7 @@ type process struct {
 	config  fourletter.Config
 	gauges  processGauges
 
-	purging  purging
+	upkeep   upkeeping
 	stopping atomic.Bool
 }
 
@@ -120,7 +120,7 @@ func (p *process) start() error {
 	}
 	p.server.Serve(p.member)
 	p.listenHTTP()
-	p.purging.start(p)
+	p.upkeep.start(p)
 	p.logger.Info("serving clients on "+addrs[0].String(),
 		zap.Stringer("zxid", p.store.Tree().LastZxid()), zap.Duration("start", time.Since(p.began)))
 	return nil
@@ -149,7 +149,7 @@ func (p *process) openStore() (err error) {
 	fsyncs, batches := p.metrics.Timer("fsynctime"), p.metrics.Summary("sync_processor_batch_size")
 	p.store, err = store.Open(store.Options{
 		DataDir: s.DataDir, LogDir: s.LogDir, Log: p.logger,
-		SnapRetain: s.SnapRetain, LogBudget: s.LogBudgetBytes, FlushTxns: s.SnapTxns,
+		SnapRetain: s.SnapRetain, LogBudget: s.PurgeAfterBytes(), FlushTxns: s.SnapTxns,
 		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync,
 		Durable: func(z wire.Zxid, err error) { p.member.Durable(z, err) },
 		Observe: func(sync txnlog.Sync) {
@@ -208,7 +208,7 @@ func (p *process) listenHTTP() {
 	handler := admin.NewHandler(admin.Options{Status: p.server.Status, Version: Version,
 		CommandURL: p.cfg.Admin.CommandURL, Log: p.logger})
 	listen := func(what string, addr config.Addr) {
-		l, err := admin.Listen(addr.Listen(), handler, p.logger)
+		l, err := admin.Listen(addr.Listen(), handler, p.cfg.Admin.IdleTimeout, p.logger)
 		if err != nil {
 			p.logger.Warn("running without "+what, zap.Error(err))
 			return
@@ -246,11 +246,11 @@ func (p *process) stop(limit time.Duration) error {
 	for _, l := range p.http {
 		within(pagesLimit, func(ctx context.Context) { _ = l.Close(ctx) })
 	}
-	p.purging.cancel()
+	p.upkeep.cancel()
 	if p.store != nil {
 		errs = append(errs, p.store.Close())
 	}
-	p.purging.wait()
+	p.upkeep.wait()
 	return withCode(exitDataDir, errors.Join(errs...))
 }
 

@@ -141,11 +141,11 @@ func Run(ctx context.Context, o Options, progress io.Writer) (*Report, error) {
 // runStream runs one of the streams.
 func runStream(ctx context.Context, o *Options, p *Progress) (r result, err error) {
 	s := streams[o.Workload]
-	place, err := newPlace(o, p)
+	place, err := newPlace(ctx, o, p)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, place.leave(p)) }()
+	defer place.leave(p, &err)
 	if s.setup != nil {
 		p.phase("setting up")
 		if err := s.setup(place.c, o); err != nil {

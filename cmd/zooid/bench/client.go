@@ -238,19 +238,24 @@ func (c *client) ping() error {
 }
 
 // awaitEvent blocks until a notification arrives on a connection that awaits no
-// reply, and keeps the session alive meanwhile.
+// reply, and keeps the session alive meanwhile. A server that does not answer
+// its pings for a session timeout is given up.
 func (c *client) awaitEvent() error {
-	for {
+	for silent := 0; ; {
 		c.skipLast()
 		if err := c.conn.SetReadDeadline(time.Now().Add(c.timeout / 3)); err != nil {
 			return err
 		}
 		_, err := c.in.Peek(4)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if silent++; silent > 3 {
+				return fmt.Errorf("%w: nothing was heard for %v", ErrConnection, c.timeout)
+			}
 			if c.queue(wire.XidPing, wire.OpPing, nil); c.flush() == nil {
 				continue
 			}
 		}
+		silent = 0
 		frame, err := c.readFrame()
 		if err != nil {
 			return err

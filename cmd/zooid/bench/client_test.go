@@ -120,6 +120,21 @@ func TestAwaitEventPings(t *testing.T) {
 	})
 }
 
+// A server that is silent for a session timeout is not waited for any longer.
+func TestAwaitEventOfAServerThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{timeout: 3 * time.Second, before: func(wire.RequestHeader) bool { return false }}
+		c := f.connect(t)
+		began := time.Now()
+		if err := c.awaitEvent(); !errors.Is(err, ErrConnection) {
+			t.Errorf("%v, want a lost connection", err)
+		}
+		if waited := time.Since(began); waited < f.timeout || waited > 2*f.timeout {
+			t.Errorf("waited %v with a timeout of %v", waited, f.timeout)
+		}
+	})
+}
+
 func TestAwaitEventWhereAReplyComes(t *testing.T) {
 	c := scripted(t, strings.NewReader(string(replyTo(wire.RequestHeader{Xid: 5}))))
 	c.timeout = time.Minute

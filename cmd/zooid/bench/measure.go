@@ -49,7 +49,7 @@ func (w *stopwatch) stop(r *result) {
 }
 
 // errInterrupted ends a run that was given up before it measured anything.
-var errInterrupted = errors.New("interrupted before anything was measured")
+var errInterrupted = errors.New("interrupted before all was measured")
 
 // meter is shared by the connections of one load. What comes before from is
 // warm-up and does not count.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,18 +18,21 @@ type place struct {
 	root, dir string
 	keep      bool
 	stopPings func()
+	unguard   func() bool
 }
 
 // dir is the znode under which a run makes what it needs.
 func (o *Options) dir() string { return o.Root + "/" + o.Workload }
 
-// newPlace makes an empty place. leave must be called.
-func newPlace(o *Options, p *Progress) (*place, error) {
+// newPlace makes an empty place. leave must be called. A while after ctx has
+// ended the place's connection ends, whatever it is waiting for.
+func newPlace(ctx context.Context, o *Options, p *Progress) (*place, error) {
 	c, err := dial(o.Servers[0], o.Timeout, dialTimeout)
 	if err != nil {
 		return nil, err
 	}
 	pl := &place{c: c, root: o.Root, dir: o.dir(), keep: o.Keep}
+	pl.unguard = context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now().Add(drainLimit)) })
 	p.phase("clearing " + pl.dir)
 	if err := pl.clear(); err != nil {
 		return nil, errors.Join(err, c.close())
@@ -51,22 +55,27 @@ func (pl *place) clear() error {
 func (pl *place) rest() { pl.stopPings = pingInBackground(pl.c) }
 
 // leave removes what was made, unless it is to be kept, and ends the session.
-func (pl *place) leave(p *Progress) error {
+// What goes wrong becomes the run's error, unless it has one: then nobody
+// wants to read the consequences.
+func (pl *place) leave(p *Progress, runErr *error) {
+	defer pl.unguard()
 	if pl.stopPings != nil {
 		pl.stopPings()
 	}
-	if pl.keep {
-		return pl.c.close()
-	}
-	p.phase("cleaning up")
-	err := removeTree(pl.c, pl.dir)
-	if err == nil {
-		// Others may have something below the root.
-		if err = pl.c.remove(pl.root); errors.Is(err, wire.ErrNotEmpty) {
-			err = nil
+	var err error
+	if !pl.keep {
+		p.phase("cleaning up")
+		err = removeTree(pl.c, pl.dir)
+		if err == nil {
+			err = pl.c.remove(pl.root)
+		}
+		if errors.Is(err, wire.ErrNotEmpty) {
+			err = nil // others have something below the root
 		}
 	}
-	return errors.Join(err, pl.c.close())
+	if err = errors.Join(err, pl.c.close()); *runErr == nil {
+		*runErr = err
+	}
 }
 
 // pingInBackground keeps a session alive that nobody else uses meanwhile, until

@@ -53,11 +53,11 @@ func workers(ctx context.Context, o *Options, p *Progress, clients []*client, op
 // runLock runs the recipe of ZooKeeper's documentation: an ephemeral sequential
 // znode, the lowest holds the lock, everyone watches the one before.
 func runLock(ctx context.Context, o *Options, p *Progress) (r result, err error) {
-	place, err := newPlace(o, p)
+	place, err := newPlace(ctx, o, p)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, place.leave(p)) }()
+	defer place.leave(p, &err)
 	place.rest()
 	clients, err := o.connect(o.Connections)
 	if err != nil {
@@ -116,11 +116,11 @@ func predecessor(c *client, dir, name string) (string, error) {
 
 // runChurn opens and closes sessions.
 func runChurn(ctx context.Context, o *Options, p *Progress) (r result, err error) {
-	place, err := newPlace(o, p)
+	place, err := newPlace(ctx, o, p)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, place.leave(p)) }()
+	defer place.leave(p, &err)
 	place.rest()
 	p.phase(o.Workload)
 	return workers(ctx, o, p, nil, func(n int, i int64) error {
@@ -178,6 +178,8 @@ func runIdle(ctx context.Context, o *Options, p *Progress) (result, error) {
 	p.phase(o.Workload)
 	ctx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
+	release := guard(ctx, clients)
+	defer release()
 	clock := o.startWatch()
 	ticker := time.NewTicker(max(clients[0].timeout/3, time.Millisecond))
 	defer ticker.Stop()
@@ -201,19 +203,22 @@ func runIdle(ctx context.Context, o *Options, p *Progress) (result, error) {
 }
 
 // runFill makes a tree for others to work beside.
-func runFill(_ context.Context, o *Options, p *Progress) (r result, err error) {
+func runFill(ctx context.Context, o *Options, p *Progress) (r result, err error) {
 	o.Keep = true
-	place, err := newPlace(o, p)
+	place, err := newPlace(ctx, o, p)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, place.leave(p)) }()
+	defer place.leave(p, &err)
 	// A directory for every thousand, as real trees have.
 	const perDir = 1000
 	p.phase(o.Workload)
 	clock := o.startWatch()
 	data := payload(o.Size)
 	for done := 0; done < o.Keys; done += perDir {
+		if ctx.Err() != nil {
+			return r, errInterrupted
+		}
 		dir := fmt.Sprintf("%s/d%05d", place.dir, done/perDir)
 		if _, err := place.c.create(dir, nil, wire.FlagPersistent); err != nil {
 			return r, err
