@@ -83,6 +83,10 @@ func (e *endedError) Error() string {
 }
 func (e *endedError) Unwrap() error { return e.err }
 
+// pollEvery is the pause between two tries to reach a server that is starting:
+// long enough not to take the CPU from it.
+const pollEvery = 5 * time.Millisecond
+
 // AwaitRead polls a server that is starting until it answers a handshake and a
 // read, and gives the time since begin.
 func AwaitRead(addr string, begin time.Time, limit time.Duration) (time.Duration, error) {
@@ -99,7 +103,7 @@ func awaitRead(addr string, begin time.Time, limit time.Duration, exited <-chan 
 		}
 		c, err := dial(addr, 10*time.Second, time.Second)
 		if err != nil {
-			time.Sleep(time.Millisecond)
+			time.Sleep(pollEvery)
 			continue
 		}
 		_, err = c.call(wire.OpGetChildren, &wire.WatchRequest{Path: "/"})
