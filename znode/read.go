@@ -94,32 +94,32 @@ func (t *Tree) readExists(r *Reader, body, dst []byte) ([]byte, error) {
 	return t.appendStat(dst, n), nil
 }
 
-func (t *Tree) readData(r *Reader, body, dst []byte) ([]byte, error) {
+// readAndWatch finds the node that a getData or getChildren asks for, and
+// registers the watch if it wants one, which it gets only if it may read.
+func (t *Tree) readAndWatch(r *Reader, body []byte, kind watchKinds) (nodeID, error) {
 	var q wire.WatchRequest
 	if err := decodeWatch(body, &q); err != nil {
-		return dst, err
+		return 0, err
 	}
 	n, err := t.readable(r, q.Path)
+	if err == nil && q.Watch {
+		t.watch(q.Path, r.Conn, kind)
+	}
+	return n, err
+}
+
+func (t *Tree) readData(r *Reader, body, dst []byte) ([]byte, error) {
+	n, err := t.readAndWatch(r, body, dataWatch)
 	if err != nil {
 		return dst, err
-	}
-	if q.Watch {
-		t.watch(q.Path, r.Conn, dataWatch)
 	}
 	return t.appendStat(wire.AppendBuffer(dst, t.data(n)), n), nil
 }
 
 func (t *Tree) readChildren(op wire.OpCode, r *Reader, body, dst []byte) ([]byte, error) {
-	var q wire.WatchRequest
-	if err := decodeWatch(body, &q); err != nil {
-		return dst, err
-	}
-	n, err := t.readable(r, q.Path)
+	n, err := t.readAndWatch(r, body, childWatch)
 	if err != nil {
 		return dst, err
-	}
-	if q.Watch {
-		t.watch(q.Path, r.Conn, childWatch)
 	}
 	dst = t.appendNames(dst, n)
 	if op == wire.OpGetChildren2 {
