@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"time"
 
 	"zooid/wire"
@@ -145,13 +144,20 @@ type Ensemble struct {
 
 	InitLimitTicks    int
 	SyncLimitTicks    int
-	ConnectLimitTicks int // connectToLearnerMasterLimit; 0 = InitLimitTicks
+	ConnectLimitTicks int // connectToLearnerMasterLimit, for a dial to a leader; 0 = as long as Zooid likes
+
+	NotifyMin      time.Duration // first wait for notifications in an election
+	NotifyMax      time.Duration // longest one, at least NotifyMin
+	EpochWait      time.Duration // leader.maxTimeToWaitForEpoch; below 0 = a voter that looks elsewhere is waited for
+	ElectionDial   time.Duration // cnxTimeout, of a dial for the election
+	ElectionGreet  time.Duration // quorumCnxnTimeoutMs, for who dials us to say who he is; 0 or less = SyncLimitTicks
+	BindTries      int           // electionPortBindRetry, a second apart; 0 = for ever
+	KeepAlive      bool          // TCP keepalive between members
+	ExtraBytes     int           // jute.maxbuffer.extrasize; 0 = as much as a frame
+	ListenOnAllIPs bool
 
 	LocalSessions          bool
 	LocalSessionsUpgrading bool
-	SyncEnabled            bool // an observer keeps a log
-	ListenOnAllIPs         bool
-	LeaderServes           bool
 
 	// DynamicConfigFile names the file with the membership, which the caller
 	// reads and hands to SetDynamic; "" = the membership stands in zoo.cfg.
@@ -178,28 +184,4 @@ func Default() *Config {
 		panic(err)
 	}
 	return c
-}
-
-// distributed says whether the server looks for others before it serves.
-func (c *Config) distributed() bool {
-	n := c.Ensemble.Members.Participants()
-	return n > 1 || n == 1 && !c.Ensemble.StandaloneEnabled
-}
-
-// Standalone says by nil that c amounts to a server that runs alone: no server
-// lines, or one participant with standaloneEnabled=true. Otherwise the error is
-// the reason why this release does not serve it. This is the only place that
-// decides so.
-func (c *Config) Standalone() error {
-	e := &c.Ensemble
-	switch n := len(e.Members.Members); {
-	case e.DynamicConfigFile != "" && n == 0:
-		return fmt.Errorf("%s: dynamicConfigFile: %s was not read", c.Source, e.DynamicConfigFile)
-	case !c.distributed():
-		return nil
-	case n == 1:
-		return fmt.Errorf("%s: one server line with standaloneEnabled=false asks for an ensemble of one, and ensembles come with a later release; set standaloneEnabled=true to run it alone", c.Source)
-	default:
-		return fmt.Errorf("%s: %d server lines ask for an ensemble, and ensembles come with a later release; leave out the server lines and set clientPort to run this server alone", c.Source, n)
-	}
 }

@@ -48,7 +48,7 @@ func TestDefault(t *testing.T) {
 	if err := c.Identify(nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Standalone(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Error(err)
 	}
 	if len(c.Warnings) > 0 {
@@ -66,7 +66,9 @@ func TestDefault(t *testing.T) {
 		Metrics:  Metrics{Addr: Addr{"0.0.0.0", 7000}},
 		Auth:     Auth{DigestAlgorithm: "SHA1"},
 		Tree:     Tree{ExtendedTypes: true, ReapInterval: time.Minute, ReapPerMinute: 10000},
-		Ensemble: Ensemble{SID: UnsetSID, StandaloneEnabled: true, SyncEnabled: true, LeaderServes: true, Members: &Membership{}},
+		Ensemble: Ensemble{SID: UnsetSID, StandaloneEnabled: true, Members: &Membership{},
+			NotifyMin: 200 * time.Millisecond, NotifyMax: time.Minute, EpochWait: -time.Millisecond,
+			ElectionDial: 5 * time.Second, ElectionGreet: -time.Millisecond, BindTries: 3},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -148,9 +150,22 @@ var keyEffects = []struct {
 		return []int{c.Ensemble.InitLimitTicks, c.Ensemble.SyncLimitTicks, c.Ensemble.ConnectLimitTicks}
 	}, []int{1, 2, 3}},
 	{"peerType=Observer", func(c *Config) any { return c.Ensemble.Observer }, true},
-	{"leaderServes=no\nsyncEnabled=false\nquorumListenOnAllIPs=true", func(c *Config) any {
-		return []bool{c.Ensemble.LeaderServes, c.Ensemble.SyncEnabled, c.Ensemble.ListenOnAllIPs}
-	}, []bool{false, false, true}},
+	{"quorumListenOnAllIPs=true", func(c *Config) any { return c.Ensemble.ListenOnAllIPs }, true},
+	{"tcpKeepAlive=true", func(c *Config) any { return c.Ensemble.KeepAlive }, true},
+	{"cnxTimeout=700", func(c *Config) any { return c.Ensemble.ElectionDial }, 700 * time.Millisecond},
+	{"quorumCnxnTimeoutMs=800", func(c *Config) any { return c.Ensemble.ElectionGreet }, 800 * time.Millisecond},
+	{"electionPortBindRetry=0", func(c *Config) any { return c.Ensemble.BindTries }, 0},
+	{"electionPortBindRetry=9", func(c *Config) any { return c.Ensemble.BindTries }, 9},
+	{"fastleader.minNotificationInterval=50\nfastleader.maxNotificationInterval=900", func(c *Config) any {
+		return []time.Duration{c.Ensemble.NotifyMin, c.Ensemble.NotifyMax}
+	}, []time.Duration{50 * time.Millisecond, 900 * time.Millisecond}},
+	{"fastleader.maxNotificationInterval=100", func(c *Config) any {
+		return fmt.Sprint(c.Ensemble.NotifyMin, c.Ensemble.NotifyMax, len(c.Warnings))
+	}, "200ms 200ms 1"},
+	{"leader.maxTimeToWaitForEpoch=0", func(c *Config) any { return c.Ensemble.EpochWait }, time.Duration(0)},
+	{"leader.maxTimeToWaitForEpoch=-5", func(c *Config) any { return c.Ensemble.EpochWait < 0 }, true},
+	{"jute.maxbuffer.extrasize=4096", func(c *Config) any { return c.Ensemble.ExtraBytes }, 4096},
+	{"jute.maxbuffer.extrasize=-1", func(c *Config) any { return c.Ensemble.ExtraBytes }, 1024},
 	{"localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true", func(c *Config) any {
 		return []bool{c.Ensemble.LocalSessions, c.Ensemble.LocalSessionsUpgrading}
 	}, []bool{true, true}},
@@ -281,7 +296,7 @@ ssl.keyStore.password=hunter2
 DigestAuthenticationProvider.superDigest=hunter2
 peerType=observer
 `), "zoo.cfg", map[string]string{
-		"zookeeper.tickTime": "5", "zookeeper.server.1": "h:1:2", "zookeeper.barFoo": "1", "com.sun.management.jmxremote": "", "jute.maxbuffer": "5",
+		"zookeeper.tickTime": "5", "zookeeper.leaderServes": "no", "zookeeper.server.1": "h:1:2", "zookeeper.barFoo": "1", "com.sun.management.jmxremote": "", "jute.maxbuffer": "5",
 	}, map[string]string{"JVMFLAGS": "-Xmx1g -javaagent:x=hunter2 -Dzookeeper.flushDelay=9 -Dzookeeper.cnxTimeout=1 -Dmy.password=hunter2"})
 	if err != nil {
 		t.Fatal(err)
@@ -441,7 +456,7 @@ func TestDocker(t *testing.T) {
 		err = c.Identify([]byte(myid))
 	}
 	if err == nil {
-		err = c.Standalone()
+		err = c.Complete()
 	}
 	if err != nil || len(c.Warnings) > 0 {
 		t.Errorf("the image's own defaults: %v, %q", err, c.Warnings)
@@ -465,11 +480,37 @@ func TestDocker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Standalone(); err == nil || !strings.Contains(err.Error(), "3 server lines ask for an ensemble") {
-		t.Errorf("got %v", err)
+	if err := c.Complete(); err != nil || !c.Distributed() {
+		t.Errorf("got %v, distributed: %v", err, c.Distributed())
 	}
 	if c.Ensemble.SID != 2 || c.Storage.PurgeInterval != 0 || c.Storage.SnapTxns != 9 || c.Clients.MaxFrameBytes != 10 || c.Admin.Enabled {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// A role that nobody contradicts is no cause for a warning.
+func TestRole(t *testing.T) {
+	const lines = "initLimit=5\nsyncLimit=2\nserver.1=a:1:2\nserver.2=b:1:2:observer\nserver.3=c:1:2\nserver.4=d:1:2\n"
+	for _, test := range []struct {
+		peerType, myid string
+		observer       bool
+		warns          bool
+	}{
+		{"", "1", false, false},
+		{"", "2", true, false},
+		{"peerType=participant\n", "1", false, false},
+		{"peerType=observer\n", "2", true, false},
+		{"peerType=observer\n", "1", false, true},
+		{"peerType=participant\n", "2", true, true},
+	} {
+		c := parse(t, test.peerType+lines)
+		if err := c.Identify([]byte(test.myid)); err != nil {
+			t.Fatal(err)
+		}
+		warnings := strings.Join(c.Warnings, "\n")
+		if warned := strings.Contains(warnings, "peerType contradicts the server line, which counts"); c.Ensemble.Observer != test.observer || warned != test.warns {
+			t.Errorf("%q, server %s: observer %v, warnings %q", test.peerType, test.myid, c.Ensemble.Observer, warnings)
+		}
 	}
 }
 
@@ -491,7 +532,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, myid := range [][]byte{nil, []byte("1")} {
 			if c.Identify(myid) == nil {
-				_ = c.Standalone()
+				_ = c.Complete()
 			}
 		}
 		for _, w := range c.Warnings {

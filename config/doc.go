@@ -1,7 +1,7 @@
 // Package config turns what an operator wrote into one validated value.
 //
 //	zoo.cfg text ─► properties ─┐
-//	-D, JVMFLAGS ───────────────┼─► the table of keys ─► Config, warnings ─► Identify(myid) ─► Standalone?
+//	-D, JVMFLAGS ───────────────┼─► the table of keys ─► Config, warnings ─► Identify(myid) ─► Complete
 //	ZOO_* variables ─► zoo.cfg ─┘      or an error for each thing that is wrong
 //
 // It is pure: texts and maps come in, values go out. The caller reads the files
@@ -16,7 +16,8 @@
 //   - What would leave open a door that the operator believes closed (TLS, SASL)
 //     is refused, not ignored.
 //   - Whatever Apache ZooKeeper 3.9 starts with, apart from what is refused by
-//     name and numbers that are none, gives a Config that means the same.
+//     name, numbers that are none and members that nobody could reach or tell
+//     apart, gives a Config that means the same.
 //   - All that is wrong is reported at once, each with its place.
 //   - Values of keys that hold secrets appear in no warning, error or listing.
 //
@@ -26,8 +27,8 @@
 // file and surrogate pairs, and leaves a goroutine behind for each error.
 //
 // Read config.go for the result, keys.go and propertykeys.go for the table
-// with key.go for its columns, parse.go and identify.go for the order of things,
-// settings.go for the listing, member.go and
-// membership.go for server lines, docker.go and flags.go for the surroundings
-// in which servers are started, and syntax.go for the syntax.
+// with key.go for its columns, parse.go, identify.go and complete.go for the
+// order of things, settings.go for the listing, member.go and membership.go for
+// server lines, docker.go and flags.go for the surroundings in which servers are
+// started, and syntax.go for the syntax.
 package config

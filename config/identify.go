@@ -23,7 +23,7 @@ func (c *Config) Identify(myid []byte) error {
 			return fmt.Errorf("myid: %q is not a number", strings.TrimSpace(line))
 		}
 		e.SID = wire.SID(sid)
-	} else if c.distributed() {
+	} else if c.Distributed() {
 		return fmt.Errorf("%s: there are server lines but no file myid in %s that says which of them this server is", c.Source, c.Storage.DataDir)
 	}
 	self := c.self()
@@ -40,7 +40,9 @@ func (c *Config) Identify(myid []byte) error {
 		c.warnf("%s: no client port is set, so no client can connect", c.Source)
 	}
 	if observer := self != nil && self.Observer; observer != e.Observer && len(e.Members.Members) > 0 {
-		c.warnf("%s: peerType contradicts the server line, which counts", c.Source)
+		if c.isSet("peerType") {
+			c.warnf("%s: peerType contradicts the server line, which counts", c.Source)
+		}
 		e.Observer = observer
 	}
 	return c.settleTTL()
@@ -77,10 +79,8 @@ func (c *Config) settleTTL() error {
 	if c.Ensemble.SID <= maxTTLServer || !c.Tree.ExtendedTypes {
 		return nil
 	}
-	for _, s := range c.settings {
-		if s.Key == "extendedTypesEnabled" {
-			return fmt.Errorf("%s: with extendedTypesEnabled=true the server's id must be at most %d, and myid says %d", c.Source, maxTTLServer, c.Ensemble.SID)
-		}
+	if c.isSet("extendedTypesEnabled") {
+		return fmt.Errorf("%s: with extendedTypesEnabled=true the server's id must be at most %d, and myid says %d", c.Source, maxTTLServer, c.Ensemble.SID)
 	}
 	c.Tree.ExtendedTypes = false
 	c.warnf("%s: TTL nodes are off, because the server's id is %d; they need one of at most %d", c.Source, c.Ensemble.SID, maxTTLServer)

@@ -13,14 +13,15 @@ var keys = slices.Concat(staticKeys, propertyKeys, bareKeys)
 
 // Reasons that several rows give.
 const (
-	noTLS   = "TLS is not served yet, and what it should protect would travel in the clear"
-	tlsOff  = "TLS is not served yet, so nothing reads it"
-	noSASL  = "SASL is not served yet, and whoever it should keep out would come in"
-	saslOff = "SASL is not served yet, so nothing reads it"
-	noJVM   = "there is no Java virtual machine to watch"
-	oneLoop = "there are no such threads, queues or buffers to size"
-	peers   = "it comes with ensembles, or members do without it"
-	oldJava = "it is a switch for Java's own testing"
+	noTLS    = "TLS is not served yet, and what it should protect would travel in the clear"
+	tlsOff   = "TLS is not served yet, so nothing reads it"
+	noSASL   = "SASL is not served yet, and whoever it should keep out would come in"
+	saslOff  = "SASL is not served yet, so nothing reads it"
+	noJVM    = "there is no Java virtual machine to watch"
+	oneLoop  = "there are no such threads, queues or buffers to size"
+	oldJava  = "it is a switch for Java's own testing"
+	inTurn   = "of several addresses of a member each is tried in turn, at every dial"
+	noMaster = "observers follow the leader only"
 )
 
 // staticKeys are the keys that ZooKeeper knows by name. They are read in
@@ -43,7 +44,8 @@ var staticKeys = []key{
 	{name: "minSessionTimeout", def: "-1", set: setDuration(time.Millisecond, -1, func(c *Config) *time.Duration { return &c.Sessions.TimeoutMin })},
 	{name: "maxSessionTimeout", def: "-1", set: setDuration(time.Millisecond, -1, func(c *Config) *time.Duration { return &c.Sessions.TimeoutMax })},
 
-	{name: "reconfigEnabled", def: "false", set: setFlag(func(c *Config) *bool { return &c.Tree.ReconfigEnabled })},
+	{name: "reconfigEnabled", def: "false", effect: inert, why: "the membership changes with a restart only, the request reconfig is not served yet",
+		set: setFlag(func(c *Config) *bool { return &c.Tree.ReconfigEnabled })},
 	{name: "metricsProvider.className", def: "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider", set: setMetricsProvider},
 	{name: "metricsProvider.httpHost", def: "0.0.0.0", set: setHost(func(c *Config) *Addr { return &c.Metrics.Addr })},
 	{name: "metricsProvider.httpPort", def: "7000", set: setPort(func(c *Config) *Addr { return &c.Metrics.Addr })},
@@ -60,14 +62,14 @@ var staticKeys = []key{
 	{name: "syncLimit", def: "0", effect: ensemble, set: setNumber(0, math.MaxInt32, func(c *Config) *int { return &c.Ensemble.SyncLimitTicks })},
 	{name: "connectToLearnerMasterLimit", def: "0", effect: ensemble, set: setNumber(0, math.MaxInt32, func(c *Config) *int { return &c.Ensemble.ConnectLimitTicks })},
 	{name: "electionAlg", def: "3", effect: refused, why: "3 is the only election algorithm"},
-	{name: "syncEnabled", def: "true", effect: ensemble, set: setFlag(func(c *Config) *bool { return &c.Ensemble.SyncEnabled })},
+	{name: "syncEnabled", def: "true", effect: inert, why: "an observer always keeps a log, and need not ask for everything when it starts again", set: setFlag(discard)},
 	{name: "quorumListenOnAllIPs", def: "false", effect: ensemble, set: setFlag(func(c *Config) *bool { return &c.Ensemble.ListenOnAllIPs })},
 	{name: "localSessionsEnabled", def: "false", effect: ensemble, set: setFlag(func(c *Config) *bool { return &c.Ensemble.LocalSessions })},
 	{name: "localSessionsUpgradingEnabled", def: "false", effect: ensemble, set: setFlag(func(c *Config) *bool { return &c.Ensemble.LocalSessionsUpgrading })},
 	{name: "multiAddress.enabled", def: "false", effect: ensemble, set: setFlag(func(c *Config) *bool { return &c.Ensemble.MultiAddress })},
-	{name: "multiAddress.reachabilityCheckEnabled", def: "true", effect: inert, why: peers},
-	{name: "multiAddress.reachabilityCheckTimeoutMs", def: "1000", effect: inert, why: peers},
-	{name: "observerMasterPort", def: "0", effect: inert, why: "observers follow the leader only"},
+	{name: "multiAddress.reachabilityCheckEnabled", def: "true", effect: inert, why: inTurn},
+	{name: "multiAddress.reachabilityCheckTimeoutMs", def: "1000", effect: inert, why: inTurn},
+	{name: "observerMasterPort", def: "0", effect: inert, why: noMaster},
 	{name: "oraclePath", effect: refused, why: "two servers and an oracle are no quorum that Zooid knows; use three servers"},
 
 	{name: "sslQuorum", def: "false", effect: refused, why: noTLS, set: setFlag(discard)},

@@ -51,9 +51,10 @@ func TestParseMembership(t *testing.T) {
 	}
 }
 
-// TestStandalone lists who is served and who is told why not.
-func TestStandalone(t *testing.T) {
+// TestComplete lists who is served and who is told why not.
+func TestComplete(t *testing.T) {
 	const limits = "initLimit=5\nsyncLimit=2\n"
+	const three = limits + "server.2=b:2888:3888\nserver.3=c:2888:3888\n"
 	tests := []struct {
 		name, text string
 		wantErr    string // part of it; "" = served
@@ -61,12 +62,34 @@ func TestStandalone(t *testing.T) {
 	}{
 		{"no server lines", "", "", ""},
 		{"one participant", "server.1=h:1:2", "", ""},
-		{"one participant in its own ensemble", limits + "standaloneEnabled=false\nserver.1=h:1:2", "asks for an ensemble of one", "no failure"},
-		{"two", limits + "server.1=h:1:2\nserver.2=h:3:4", "2 server lines", "no failure"},
-		{"three", limits + "server.1=h:1:2\nserver.2=h:3:4\nserver.3=h:5:6", "3 server lines", ""},
-		{"four", limits + "server.1=h:1:2\nserver.2=h:3:4\nserver.3=h:5:6\nserver.4=h:7:8", "4 server lines", "an odd number"},
-		{"one and an observer", limits + "standaloneEnabled=false\nserver.1=h:1:2\nserver.2=h:3:4:observer", "2 server lines", ""},
+		{"one participant in its own ensemble", limits + "standaloneEnabled=false\nserver.1=h:1:2", "", "no failure"},
+		{"two", limits + "server.1=h:1:2\nserver.2=h:3:4", "", "no failure"},
+		{"three", limits + "server.1=h:1:2\nserver.2=h:3:4\nserver.3=h:5:6", "", ""},
+		{"four", limits + "server.1=h:1:2\nserver.2=h:3:4\nserver.3=h:5:6\nserver.4=h:7:8", "", "an odd number"},
+		{"one and an observer", limits + "standaloneEnabled=false\nserver.1=h:1:2\nserver.2=h:3:4:observer", "", ""},
 		{"several addresses", "multiAddress.enabled=true\nserver.1=h:1:2|g:1:2", "", ""},
+		{"no line of its own", limits + "server.2=h:1:2\nserver.3=h:3:4\nserver.4=h:5:6", "there is no line server.1", ""},
+		{"IPv6, and one address for itself", three + "server.1=[::]:2888:3888", "", ""},
+		{"one host, other ports", three + "server.1=b:2889:3889", "", ""},
+		{"the same address", three + "server.1=B:2888:3888", "server.1 and server.2 have the same address b:2888", ""},
+		{"the same election address", three + "server.1=b:2889:3888", "server.1 and server.2 have the same address b:3888", ""},
+		{"one's quorum port is another's election port", three + "server.1=b:3888:3889", "server.1 and server.2 have the same address b:3888", ""},
+		{"the same IPv6 address, spelled otherwise", limits + "server.1=[::1]:1:2\nserver.2=[0:0::1]:1:3", "have the same address [0:0:0:0:0:0:0:1]:1", ""},
+		{"twice in a line", three + "multiAddress.enabled=true\nserver.1=a:1:2|a:1:3", "server.1: a:1 stands there twice", ""},
+		{"port 0", three + "server.1=a:0:3888", "server.1: port 0", ""},
+		{"a number too large", three + "server.1=a:2888:3888\nserver.256=d:2888:3888:observer", "server.256: a server's number must be from 0 to 255", ""},
+		{"a number below 0", three + "server.1=a:2888:3888\nserver.-1=d:2888:3888", "server.-1: a server's number must be from 0 to 255", ""},
+		{"the last number", three + "server.1=a:2888:3888\nserver.255=d:2888:3888:observer", "", ""},
+		{"clients on the quorum port", three + "server.1=a:2181:3888", "server.1: port 2181 is to be for clients and for the other servers", ""},
+		{"clients on the election port", three + "server.1=a:2888:2181", "server.1: port 2181", ""},
+		{"the same port of another address", three + "clientPortAddress=10.0.0.1\nserver.1=10.0.0.2:2181:3888", "", ""},
+		{"the same port and all addresses", three + "clientPortAddress=10.0.0.1\nquorumListenOnAllIPs=true\nserver.1=10.0.0.2:2181:3888", "server.1: port 2181", ""},
+		{"nobody's vote counts", three + "server.1=a:2888:3888\ngroup.1=1:2:3\nweight.1=0\nweight.2=0\nweight.3=0", "there would never be a leader", ""},
+		{"one's vote counts", three + "server.1=a:2888:3888\ngroup.1=1:2:3\nweight.1=0\nweight.2=0", "", ""},
+		{"only an observer's and a stranger's votes count", three + "server.1=a:2888:3888\nserver.4=d:2888:3888:observer\ngroup.1=1:2:3\n" +
+			"weight.1=0\nweight.2=0\nweight.3=0\nweight.4=1\nweight.5=1", "there would never be a leader", ""},
+		{"alone, whatever the line says", "server.1=a:0:2181", "", ""},
+		{"all that is wrong", three + "server.1=b:2888:0", "server.1: port 0 is none that the others could connect to\nzoo.cfg: server.1 and server.2", ""},
 		{"dynamic file not read", "dynamicConfigFile=/conf/zoo.cfg.dynamic", "/conf/zoo.cfg.dynamic was not read", ""},
 	}
 	for _, test := range tests {
@@ -75,7 +98,7 @@ func TestStandalone(t *testing.T) {
 			if err := c.Identify([]byte("1")); err != nil {
 				t.Fatal(err)
 			}
-			err := c.Standalone()
+			err := c.Complete()
 			if test.wantErr == "" && err != nil || test.wantErr != "" && (err == nil || !strings.Contains(err.Error(), test.wantErr)) {
 				t.Errorf("got %v, want %q", err, test.wantErr)
 			}

@@ -212,7 +212,7 @@ func (c *Config) join(members *Membership) error {
 		return fmt.Errorf("%s: there are observers and no participants", c.Source)
 	case voters == 1 && observers > 0 && e.StandaloneEnabled:
 		return fmt.Errorf("%s: there are observers and one participant, which runs alone unless standaloneEnabled is false", c.Source)
-	case !c.distributed():
+	case !c.Distributed():
 		return nil
 	case e.InitLimitTicks == 0:
 		return fmt.Errorf("%s: initLimit is not set, and an ensemble needs it", c.Source)
@@ -245,6 +245,10 @@ func (p *parser) derive() {
 		p.errorf("%s: clientPortAddress is set but clientPort is not", c.Source)
 	}
 	p.deriveSessions()
+	if e := &c.Ensemble; e.NotifyMax < e.NotifyMin {
+		c.warnf("%s: fastleader.maxNotificationInterval (%v) is raised to fastleader.minNotificationInterval (%v)", c.Source, e.NotifyMax, e.NotifyMin)
+		e.NotifyMax = e.NotifyMin
+	}
 	if c.Metrics.Prometheus && c.Metrics.Addr.Port == 0 {
 		p.errorf("%s: metricsProvider.httpPort must not be 0", c.Source)
 	}

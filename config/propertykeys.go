@@ -38,7 +38,7 @@ var limitKeys = []key{
 	{name: "request_stale_latency_check", def: "false", effect: inert, why: noStall},
 	{name: "request_stale_connection_check", def: "true", effect: inert, why: noStall},
 	{name: "request_throttler.shutdownTimeout", def: "10000", effect: inert, why: noStall},
-	{name: "jute.maxbuffer.extrasize", effect: inert, why: "records inside the server are never longer than the requests that made them allow"},
+	{name: "jute.maxbuffer.extrasize", effect: ensemble, set: setAtLeast(1024, func(c *Config) *int { return &c.Ensemble.ExtraBytes })},
 }
 
 const (
@@ -54,12 +54,12 @@ var diskKeys = []key{
 	{name: "forceSync", def: "yes", set: setForceSync},
 	{name: "fsync.warningthresholdms", def: "1000", set: setDuration(time.Millisecond, 0, func(c *Config) *time.Duration { return &c.Storage.FsyncWarn })},
 	{name: "datadir.autocreate", def: "true", set: setBoolean(func(c *Config) *bool { return &c.Storage.AutoCreate })},
-	{name: "db.autocreate", def: "true", effect: inert, why: "a server that runs alone begins with an empty tree when there is none"},
+	{name: "db.autocreate", def: "true", effect: inert, why: "a server without data always begins with an empty tree, and a member votes with it"},
 	{name: "flushDelay", def: "0", effect: inert, why: ownCommit},
 	{name: "maxWriteQueuePollTime", effect: inert, why: ownCommit},
 	{name: "maxBatchSize", def: "1000", effect: inert, why: ownCommit},
-	{name: "commitLogCount", def: "500", effect: inert, why: peers},
-	{name: "snapshotSizeFactor", def: "0.33", effect: inert, why: peers},
+	{name: "commitLogCount", def: "500", effect: inert, why: "a leader keeps transactions in memory for its learners up to a number of bytes"},
+	{name: "snapshotSizeFactor", def: "0.33", effect: inert, why: "a learner gets a snapshot when it lacks more than a fixed number of bytes of log"},
 	{name: "snapshot.trust.empty", def: "false", effect: inert, why: "recovery goes by what the files say of themselves"},
 	{name: "snapshot.compression.method", effect: inert, why: "snapshot files are written plain; gz and snappy ones are read"},
 	{name: "serializeLastProcessedZxid.enabled", def: "true", effect: inert, why: "snapshot files always say what they contain"},
@@ -87,7 +87,7 @@ var operatorKeys = []key{
 	{name: "audit.enable", def: "false", effect: inert, why: "there is no audit log yet"},
 	{name: "audit.impl.class", effect: inert, why: "there is no audit log yet"},
 	{name: "pathStats.", effect: inert, why: "paths are not counted one by one"},
-	{name: "messageTracker.", effect: inert, why: peers},
+	{name: "messageTracker.", effect: inert, why: "packets between members are not kept to be shown"},
 }
 
 const noCommands = "the AdminServer's commands are not served yet"
@@ -162,29 +162,37 @@ var threadKeys = []key{
 }
 
 var memberKeys = []key{
-	{name: "leaderServes", def: "yes", effect: ensemble, set: setProperty("yes", "no", true, func(c *Config) *bool { return &c.Ensemble.LeaderServes })},
-	{name: "tcpKeepAlive", def: "false", effect: inert, why: peers},
-	{name: "cnxTimeout", def: "5000", effect: inert, why: peers},
-	{name: "quorumCnxnTimeoutMs", def: "-1", effect: inert, why: peers},
-	{name: "electionPortBindRetry", def: "3", effect: inert, why: peers},
-	{name: "fastleader.minNotificationInterval", def: "200", effect: inert, why: peers},
-	{name: "fastleader.maxNotificationInterval", def: "60000", effect: inert, why: peers},
-	{name: "leader.maxTimeToWaitForEpoch", def: "-1", effect: inert, why: peers},
-	{name: "leader.maxConcurrentSnapSyncs", def: "10", effect: inert, why: peers},
-	{name: "leader.maxConcurrentDiffSyncs", def: "100", effect: inert, why: peers},
-	{name: "maxConcurrentDiffSyncs", def: "100", effect: inert, why: peers},
-	{name: "leader.ackLoggingFrequency", def: "1000", effect: inert, why: peers},
-	{name: "leader.closeSocketAsync", def: "false", effect: inert, why: peers},
-	{name: "learner.closeSocketAsync", def: "false", effect: inert, why: peers},
-	{name: "learner.asyncSending", def: "false", effect: inert, why: peers},
-	{name: "leaderConnectDelayDuringRetryMs", def: "100", effect: inert, why: peers},
-	{name: "forceSnapshotSync", def: "false", effect: inert, why: peers},
-	{name: "observer.reconnectDelayMs", def: "0", effect: inert, why: peers},
-	{name: "observer.election.DelayMs", def: "200", effect: inert, why: peers},
-	{name: "observerMaster.sizeLimit", def: "33554432", effect: inert, why: peers},
-	{name: "follower.skipLearnerRequestToNextProcessor", def: "false", effect: inert, why: peers},
-	{name: "forward_learner_requests_to_commit_processor_disabled", def: "false", effect: inert, why: peers},
+	{name: "leaderServes", def: "yes", effect: inert, why: "a leader serves clients like every other member"},
+	{name: "tcpKeepAlive", def: "false", effect: ensemble, set: setBoolean(func(c *Config) *bool { return &c.Ensemble.KeepAlive })},
+	{name: "cnxTimeout", def: "5000", effect: ensemble, set: setDuration(time.Millisecond, 1, func(c *Config) *time.Duration { return &c.Ensemble.ElectionDial })},
+	{name: "quorumCnxnTimeoutMs", def: "-1", effect: ensemble, set: setDuration(time.Millisecond, math.MinInt32, func(c *Config) *time.Duration { return &c.Ensemble.ElectionGreet })},
+	{name: "electionPortBindRetry", def: "3", effect: ensemble, set: setNumber(0, math.MaxInt32, func(c *Config) *int { return &c.Ensemble.BindTries })},
+	{name: "fastleader.minNotificationInterval", def: "200", effect: ensemble, set: setDuration(time.Millisecond, 1, func(c *Config) *time.Duration { return &c.Ensemble.NotifyMin })},
+	{name: "fastleader.maxNotificationInterval", def: "60000", effect: ensemble, set: setDuration(time.Millisecond, 1, func(c *Config) *time.Duration { return &c.Ensemble.NotifyMax })},
+	{name: "leader.maxTimeToWaitForEpoch", def: "-1", effect: ensemble, set: setDuration(time.Millisecond, math.MinInt32, func(c *Config) *time.Duration { return &c.Ensemble.EpochWait })},
+	{name: "leader.maxConcurrentSnapSyncs", def: "10", effect: inert, why: noTurns},
+	{name: "leader.maxConcurrentDiffSyncs", def: "100", effect: inert, why: noTurns},
+	{name: "maxConcurrentDiffSyncs", def: "100", effect: inert, why: noTurns},
+	{name: "leader.ackLoggingFrequency", def: "1000", effect: inert, why: "acknowledgements are counted, not written to the server's log"},
+	{name: "leader.closeSocketAsync", def: "false", effect: inert, why: noWaiting},
+	{name: "learner.closeSocketAsync", def: "false", effect: inert, why: noWaiting},
+	{name: "learner.asyncSending", def: "false", effect: inert, why: noWaiting},
+	{name: "leaderConnectDelayDuringRetryMs", def: "100", effect: inert, why: "a leader is dialled again at once, then after pauses that grow to 100 ms"},
+	{name: "forceSnapshotSync", def: "false", effect: inert, why: "a learner gets a snapshot where the log does not serve it, and only there"},
+	{name: "observer.reconnectDelayMs", def: "0", effect: inert, why: atOnce},
+	{name: "observer.election.DelayMs", def: "200", effect: inert, why: atOnce},
+	{name: "observerMaster.sizeLimit", def: "33554432", effect: inert, why: noMaster},
+	{name: "follower.skipLearnerRequestToNextProcessor", def: "false", effect: inert, why: noStages},
+	{name: "forward_learner_requests_to_commit_processor_disabled", def: "false", effect: inert, why: noStages},
 }
+
+const (
+	noTurns   = "learners do not wait for each other: each reads the leader's disk by itself"
+	noWaiting = "nothing waits while a packet is written to another member or a connection to it is closed"
+	noDelay   = "packets between members always go out at once"
+	atOnce    = "an observer that has lost its leader looks for one at once"
+	noStages  = "there are no stages that hand learners' requests to each other"
+)
 
 var javaKeys = []key{
 	{name: "jmx.log4j.disable", effect: inert, why: noJVM},
@@ -206,8 +214,8 @@ var bareKeys = inPlace(inBare, [][]key{{
 	{name: "znode.container.checkIntervalMs", def: "60000", set: setDuration(time.Millisecond, 1, func(c *Config) *time.Duration { return &c.Tree.ReapInterval })},
 	{name: "znode.container.maxPerMinute", def: "10000", set: setNumber(1, math.MaxInt32, func(c *Config) *int { return &c.Tree.ReapPerMinute })},
 	{name: "znode.container.maxNeverUsedIntervalMs", def: "0", set: setDuration(time.Millisecond, 0, func(c *Config) *time.Duration { return &c.Tree.ReapNeverUsedAfter })},
-	{name: "follower.nodelay", def: "true", effect: inert, why: peers},
-	{name: "leader.nodelay", def: "true", effect: inert, why: peers},
+	{name: "follower.nodelay", def: "true", effect: inert, why: noDelay},
+	{name: "leader.nodelay", def: "true", effect: inert, why: noDelay},
 	{name: "java.security.auth.login.config", effect: inert, why: saslOff},
 }})
 

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Setting is one key for a listing of the effective configuration.
 type Setting struct {
 	Key    string
@@ -17,6 +19,11 @@ func (c *Config) list(g given, effect string) {
 		s.Value = redacted
 	}
 	c.settings = append(c.settings, s)
+}
+
+// isSet says whether somebody has set a key, to whatever value.
+func (c *Config) isSet(name string) bool {
+	return slices.ContainsFunc(c.settings, func(s Setting) bool { return s.Key == name })
 }
 
 // Settings lists what was set, in the order in which it was read, and then the

@@ -137,7 +137,7 @@ func compareZooCfg(t *testing.T, s sample) {
 			t.Errorf("%s is %v, want %v", what, got, want)
 		}
 	}
-	same("distributed", c.distributed(), s.Distributed)
+	same("distributed", c.Distributed(), s.Distributed)
 	same("clientPortAddress", javaAddress(c.Clients.Addr), s.ClientPortAddress[strings.LastIndex(s.ClientPortAddress, "/")+1:])
 	same("tickTime", c.Sessions.Tick, time.Duration(s.TickTime)*time.Millisecond)
 	same("minSessionTimeout", c.Sessions.TimeoutMin, time.Duration(s.MinSessionTimeout)*time.Millisecond)
@@ -147,7 +147,6 @@ func compareZooCfg(t *testing.T, s sample) {
 	same("peerType", map[bool]string{false: "PARTICIPANT", true: "OBSERVER"}[c.Ensemble.Observer], s.PeerType)
 	same("serverId", int64(c.Ensemble.SID), s.ServerID)
 	same("members", c.Ensemble.Members.String(), s.QuorumVerifier)
-	same("standalone", c.Standalone() == nil, !s.Distributed)
 }
 
 // javaAddress prints the part of an InetSocketAddress behind its slash.
