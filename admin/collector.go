@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -101,7 +102,7 @@ var descs = func() map[*fourletter.Metric]*prometheus.Desc {
 		d := &fourletter.Metrics[i]
 		var labels []string
 		if d.Set {
-			labels = []string{"key"}
+			labels = []string{cmp.Or(d.Label, "key")}
 		}
 		all[d] = prometheus.NewDesc(d.Name, help(d), labels, nil)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"zooid/fourletter"
+	"zooid/wire"
 )
 
 // health is the body of /livez and /readyz.
@@ -13,6 +14,9 @@ type health struct {
 	Reason string `json:"reason,omitempty"`
 	Mode   string `json:"mode,omitempty"`
 	Zxid   string `json:"zxid,omitempty"`
+	// Leader and Epoch are those of a member of an ensemble.
+	Leader wire.SID `json:"leader,omitempty"`
+	Epoch  int64    `json:"epoch,omitempty"`
 }
 
 // livez answers whether the process is worth keeping: 503 asks whoever runs it
@@ -28,8 +32,11 @@ func livez(live func() error) http.HandlerFunc {
 }
 
 // readyz answers whether clients should be sent here: 503 while the server is
-// not serving. A read-only server and one with a full disk still serve reads,
-// and say what they cannot do.
+// not serving, which in an ensemble it does when it has a role and has applied
+// the history that comes with it. A read-only server turns most clients away,
+// so it is not ready, and who restarts one member after the other must not go
+// on to the next. One with a full disk still serves reads, and says what it
+// cannot do.
 func readyz(status func(fourletter.Part) *fourletter.Status) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		s := status(0)
@@ -42,11 +49,16 @@ func readyz(status func(fourletter.Part) *fourletter.Status) http.HandlerFunc {
 			return
 		}
 		h := health{Status: "ok", Mode: s.Mode.String(), Zxid: s.Zxid.String()}
-		switch {
-		case s.DiskFull:
+		if s.Mode == fourletter.ModeReadOnly {
+			h.Status, h.Reason = "not ready", "no quorum: only read-only clients are served"
+			writeJSON(w, http.StatusServiceUnavailable, h)
+			return
+		}
+		if s.Mode.Ensemble() {
+			h.Leader, h.Epoch = s.Leader, s.Epoch
+		}
+		if s.DiskFull {
 			h.Reason = "the disk is full: writes wait for room, reads are served"
-		case s.Mode == fourletter.ModeReadOnly:
-			h.Reason = "no quorum: only read-only clients are served"
 		}
 		writeJSON(w, http.StatusOK, h)
 	}

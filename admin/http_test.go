@@ -71,16 +71,18 @@ func types(text []byte) map[string]string {
 // mapped are the jvm_ names that have a counterpart here, for the heap.
 var mapped = []string{"jvm_memory_bytes_used", "jvm_memory_bytes_committed", "jvm_memory_bytes_max", "jvm_pause_time_ms"}
 
-// ours is what we show besides ZooKeeper's names.
-var ours = []string{"zooid_info", "zooid_disk_full", "process_virtual_memory_max_bytes",
-	"process_network_receive_bytes_total", "process_network_transmit_bytes_total"}
+// ours tells whether a name is one that we show besides ZooKeeper's.
+func ours(name string) bool {
+	return strings.HasPrefix(name, "zooid_") || slices.Contains([]string{"process_virtual_memory_max_bytes",
+		"process_network_receive_bytes_total", "process_network_transmit_bytes_total"}, name)
+}
 
 // TestMetricsPageRecorded compares with the page of a ZooKeeper server in the
 // same role: every name is there with its type and its quantiles, and nothing
 // else but what is listed here.
 func TestMetricsPageRecorded(t *testing.T) {
 	for name, mode := range map[string]fourletter.Mode{"standalone": fourletter.ModeStandalone, "leader": fourletter.ModeLeader,
-		"follower": fourletter.ModeFollower, "observer": fourletter.ModeObserver} {
+		"follower": fourletter.ModeFollower, "observer": fourletter.ModeObserver, "readonly": fourletter.ModeReadOnly} {
 		t.Run(name, func(t *testing.T) {
 			recorded, err := os.ReadFile("testdata/" + name + ".prom")
 			if err != nil {
@@ -92,7 +94,7 @@ func TestMetricsPageRecorded(t *testing.T) {
 			maps.DeleteFunc(want, func(name, _ string) bool {
 				return strings.HasPrefix(name, "jvm_") && !slices.Contains(mapped, name)
 			})
-			maps.DeleteFunc(got, func(name, _ string) bool { return slices.Contains(ours, name) })
+			maps.DeleteFunc(got, func(name, _ string) bool { return ours(name) })
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-recorded +ours)\n%s", diff)
 			}
@@ -157,8 +159,44 @@ func TestMetricsPageValues(t *testing.T) {
 		}
 	}
 	idle := get(handlerOf(fourletter.ModeNotServing, m), "GET", "/metrics", nil).Body.String()
-	if strings.Contains(idle, "znode_count") || !strings.Contains(idle, "\nproposal_count 7\n") {
-		t.Error("a server that is not serving must show its instruments, and no gauges")
+	if strings.Contains(idle, "znode_count") || !strings.Contains(idle, "\nproposal_count 7\n") || !strings.Contains(idle, "\nzooid_serving 0\n") {
+		t.Error("a server that is not serving must show its instruments, and no gauges but zooid_serving")
+	}
+}
+
+// TestEnsembleMetrics: what a leader knows of its voters, and why leaders
+// changed, by labels that say what they are.
+func TestEnsembleMetrics(t *testing.T) {
+	m := NewMetrics()
+	m.CounterSet("zooid_leader_changes")(fourletter.Reason("the leader 3 is gone: EOF"), 1)
+	m.CounterSet("zooid_leader_changes")(fourletter.Reason("the leader 2 is gone: reset"), 1)
+	m.TimerSet("ack_latency")("2", 3*time.Millisecond)
+	for _, name := range []string{"looking_count", "snap_count", "diff_count", "zooid_trunc_count", "zooid_log_truncated_count",
+		"zooid_snapshot_installed_count", "learner_proposal_received_count", "learner_commit_received_count"} {
+		m.Counter(name)(4)
+	}
+	for _, name := range []string{"election_time", "leader_unavailable_time", "unavailable_time", "follower_sync_time", "observer_sync_time",
+		"proposal_latency", "quorum_ack_latency", "commit_propagation_latency"} {
+		m.Timer(name)(5 * time.Millisecond)
+	}
+	h := NewHandler(Options{Status: func(fourletter.Part) *fourletter.Status {
+		return &fourletter.Status{Mode: fourletter.ModeLeader, Instruments: m.Snapshot(), Leader: 3, Epoch: 9, QuorumSize: 3,
+			Leading: fourletter.Leading{Learners: 2, SyncedFollowers: 1, Proposed: 0x900000008, Followers: []fourletter.Follower{
+				{SID: 1, Acked: 0x900000001, Lag: 250 * time.Millisecond}, {SID: 2, Synced: true, Acked: 0x900000008}}}}
+	}})
+	page := get(h, "GET", "/metrics", nil).Body.String()
+	for _, line := range []string{
+		`zooid_leader_changes{reason="the_leader_is_gone"} 2`, "# TYPE zooid_leader_changes counter",
+		`zooid_follower_synced{sid="1"} 0`, `zooid_follower_synced{sid="2"} 1`,
+		`zooid_follower_lag_txns{sid="1"} 7`, `zooid_follower_lag_txns{sid="2"} 0`,
+		`zooid_follower_lag_ms{sid="1"} 250`, `zooid_follower_lag_ms{sid="2"} 0`,
+		"zooid_leader_sid 3", "zooid_epoch 9", "zooid_serving 1", "quorum_size 3", "learners 2", "synced_followers 1",
+		`ack_latency_sum{key="2"} 3`, "looking_count 4", "snap_count 4", "diff_count 4", "zooid_trunc_count 4",
+		"zooid_log_truncated_count 4", "zooid_snapshot_installed_count 4", "election_time_sum 5", "unavailable_time_count 1",
+	} {
+		if !strings.Contains(page, "\n"+line+"\n") {
+			t.Errorf("no line %q", line)
+		}
 	}
 }
 
@@ -224,8 +262,12 @@ func TestProbes(t *testing.T) {
 		{"not serving is alive", fourletter.Status{}, nil, "/livez", 200, `{"status":"ok"}`},
 		{"serving", fourletter.Status{Mode: fourletter.ModeStandalone, Zxid: 0xee}, nil, "/readyz", 200,
 			`{"status":"ok","mode":"standalone","zxid":"0xee"}`},
-		{"read-only", fourletter.Status{Mode: fourletter.ModeReadOnly}, nil, "/readyz", 200,
-			`{"status":"ok","reason":"no quorum: only read-only clients are served","mode":"read-only","zxid":"0x0"}`},
+		{"leading", fourletter.Status{Mode: fourletter.ModeLeader, Leader: 2, Epoch: 5, Zxid: 0x500000001}, nil, "/readyz", 200,
+			`{"status":"ok","mode":"leader","zxid":"0x500000001","leader":2,"epoch":5}`},
+		{"looking for a leader", fourletter.Status{NotServing: "looking for a leader: the leader 3 is gone", Zxid: 7}, nil, "/readyz", 503,
+			`{"status":"not ready","reason":"looking for a leader: the leader 3 is gone"}`},
+		{"read-only", fourletter.Status{Mode: fourletter.ModeReadOnly}, nil, "/readyz", 503,
+			`{"status":"not ready","reason":"no quorum: only read-only clients are served","mode":"read-only","zxid":"0x0"}`},
 		{"disk full", fourletter.Status{Mode: fourletter.ModeLeader, DiskFull: true}, nil, "/readyz", 200,
 			`{"status":"ok","reason":"the disk is full: writes wait for room, reads are served","mode":"leader","zxid":"0x0"}`},
 		{"dead", fourletter.Status{Mode: fourletter.ModeStandalone}, errors.New("the log cannot be synced"), "/livez", 503,

@@ -18,6 +18,7 @@
 // Any goroutine may call it; a Status belongs to whoever made it.
 //
 // Read status.go for what goes in, word.go for the words, then text.go, dump.go
-// and mntr.go for the texts, metric.go for the table of metrics, gauge.go for
-// those that come from a Status.
+// and mntr.go for the texts, metric.go for the table of metrics and what ours
+// are for, gauge.go for those that come from a Status, reason.go for the keys
+// that tell why.
 package fourletter

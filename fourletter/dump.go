@@ -27,7 +27,7 @@ func appendSessions(b []byte, s *Status) []byte {
 		b = append(b, "Local Session "...)
 		b = appendExpiry(b, s.Sessions.Local)
 	}
-	if s.Mode.learner() {
+	if s.Mode.ExpiresNobody() {
 		b = appendField(b, "Global Sessions(", int64(len(s.Sessions.Timeouts)))
 		b = append(b, "):\n"...)
 		for _, t := range s.Sessions.Timeouts {

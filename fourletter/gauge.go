@@ -1,11 +1,20 @@
 package fourletter
 
+import (
+	"strconv"
+
+	"zooid/wire"
+)
+
 // Samples are the values of all metrics in the order of Metrics: the gauges
 // that the server's mode has, and s.Instruments. It needs PartMetrics. The
-// gauges of a server that is not serving are left out, as in ZooKeeper.
+// gauges of a server that is not serving are left out, as in ZooKeeper, but for
+// the one that says so.
 func (s *Status) Samples() []Sample {
 	list := make([]Sample, 0, len(Metrics)+len(s.Instruments))
-	if s.Mode != ModeNotServing {
+	if s.Mode == ModeNotServing {
+		list = append(list, Sample{Metric: metricByName["zooid_serving"]})
+	} else {
 		list = s.appendGauges(list)
 	}
 	return append(list, s.Instruments...)
@@ -46,7 +55,11 @@ func (s *Status) appendGauges(list []Sample) []Sample {
 		full = 1
 	}
 	count("zooid_disk_full", full)
+	count("zooid_serving", 1)
 	s.memberGauges(count)
+	if s.Mode == ModeLeader {
+		list = s.Leading.appendFollowers(list)
+	}
 	return s.appendQuotas(list)
 }
 
@@ -55,6 +68,8 @@ func (s *Status) memberGauges(count func(name string, value int64)) {
 	if !s.Mode.Ensemble() {
 		return
 	}
+	count("zooid_epoch", s.Epoch)
+	count("zooid_leader_sid", int64(s.Leader))
 	count("quorum_size", s.QuorumSize)
 	if s.Mode == ModeObserver {
 		return
@@ -72,6 +87,39 @@ func (s *Status) memberGauges(count func(name string, value int64)) {
 	count("last_proposal_size", l.ProposalSize.Last)
 	count("min_proposal_size", l.ProposalSize.Min)
 	count("max_proposal_size", l.ProposalSize.Max)
+}
+
+// appendFollowers gives what is known of each voter.
+func (l *Leading) appendFollowers(list []Sample) []Sample {
+	for _, gauge := range []struct {
+		name  string
+		value func(f *Follower) int64
+	}{
+		{"zooid_follower_synced", func(f *Follower) int64 {
+			if f.Synced {
+				return 1
+			}
+			return 0
+		}},
+		{"zooid_follower_lag_txns", func(f *Follower) int64 { return lagTxns(l.Proposed, f.Acked) }},
+		{"zooid_follower_lag_ms", func(f *Follower) int64 { return f.Lag.Milliseconds() }},
+	} {
+		m := metricByName[gauge.name]
+		for i := range l.Followers {
+			f := &l.Followers[i]
+			list = append(list, Sample{Metric: m, Key: strconv.FormatInt(int64(f.SID), 10), Value: float64(gauge.value(f))})
+		}
+	}
+	return list
+}
+
+// lagTxns is how many proposals lie behind acked. Of earlier epochs than that of
+// proposed nobody knows the number without reading the log.
+func lagTxns(proposed, acked wire.Zxid) int64 {
+	if epochStart := proposed &^ 0xffffffff; acked < epochStart {
+		acked = epochStart
+	}
+	return int64(max(proposed-acked, 0))
 }
 
 func (s *Status) appendQuotas(list []Sample) []Sample {

@@ -15,8 +15,11 @@ const (
 type Metric struct {
 	Name string
 	Kind Kind
-	// Set has one value for each key (a namespace or a server id).
+	// Set has one value for each key (a namespace, a server id or a reason).
 	Set bool
+	// Label is what a key of a Set is called on the Prometheus page, empty for
+	// ZooKeeper's own name for all of them, key.
+	Label string
 	// Duration marks a summary of times; its samples are in milliseconds,
 	// fractions included. Other summaries are of plain numbers.
 	Duration bool
@@ -59,8 +62,17 @@ var metricByName = func() map[string]*Metric {
 }()
 
 // Metrics are all metrics that a server has, in the order in which they are
-// shown. Names, kinds and keys are those of Apache ZooKeeper 3.9, except that
-// zooid_ precedes our own. It must not be changed.
+// shown. Names, kinds and keys are those of Apache ZooKeeper 3.9. It must not be
+// changed.
+//
+// Our own begin with zooid_. ZooKeeper tells that there was an election, but
+// not why, and that a follower is in step, but not which one or how far behind
+// it is. Hence zooid_leader_changes by reason, zooid_leader_sid and zooid_epoch
+// (members that disagree on them are apart), and for each voter that is
+// connected to a leader zooid_follower_synced, zooid_follower_lag_txns and
+// zooid_follower_lag_ms. A voter that is not connected has no lag: learners and
+// quorum_size tell of it. zooid_serving is the one gauge that a server shows
+// while it does not serve.
 var Metrics = []Metric{
 	// Gauges: see Status.gauges.
 	{Name: "znode_count", Help: "znodes, plus one"},
@@ -88,6 +100,9 @@ var Metrics = []Metric{
 	{Name: "non_mtls_remote_conn_count", Help: "connections from other machines without mutual TLS"},
 	{Name: "outstanding_tls_handshake", Help: "TLS handshakes under way"},
 	{Name: "zooid_disk_full", Help: "1 while writes wait for room on the log's disk"},
+	{Name: "zooid_serving", Help: "1 while clients are served, read-only ones included"},
+	{Name: "zooid_epoch", Help: "epoch of the leader that this server follows, or is"},
+	{Name: "zooid_leader_sid", Help: "server id of the leader that this server follows, or is"},
 	{Name: "quorum_size", Help: "voting members"},
 	{Name: "synced_observers", Help: "observers that this server feeds"},
 	{Name: "learners", Help: "connected followers and observers"},
@@ -98,6 +113,9 @@ var Metrics = []Metric{
 	{Name: "last_proposal_size", Help: "bytes of the last proposal, -1 before the first"},
 	{Name: "min_proposal_size", Help: "bytes of the smallest proposal, -1 before the first"},
 	{Name: "max_proposal_size", Help: "bytes of the largest proposal, -1 before the first"},
+	{Name: "zooid_follower_synced", Set: true, Label: "sid", Help: "1 for a connected voter that is in step with the leader, 0 for one that is being brought there"},
+	{Name: "zooid_follower_lag_txns", Set: true, Label: "sid", Help: "proposals that a connected voter has not acknowledged, those of the present epoch"},
+	{Name: "zooid_follower_lag_ms", Set: true, Label: "sid", Help: "ms for which a connected voter has lacked a proposal, 0 if it lacks none"},
 	{Name: "quota_count_limit_per_namespace", Set: true, Help: "znodes that the quota allows, -1 for any number"},
 	{Name: "quota_count_usage_per_namespace", Set: true, Help: "znodes under a quota"},
 	{Name: "quota_bytes_limit_per_namespace", Set: true, Help: "bytes that the quota allows, -1 for any number"},
@@ -154,7 +172,11 @@ var Metrics = []Metric{
 	{Name: "unrecoverable_error_count", Kind: Counter, Help: "errors that stop the server"},
 	{Name: "unsuccessful_handshake", Kind: Counter, Help: "TLS handshakes that came to nothing"},
 	{Name: "watch_bytes", Kind: Counter, Help: "bytes of watch events to clients"},
+	{Name: "zooid_trunc_count", Kind: Counter, Help: "synchronizations of a learner by TRUNC"},
+	{Name: "zooid_log_truncated_count", Kind: Counter, Help: "times that this server cut its log because a leader said so"},
+	{Name: "zooid_snapshot_installed_count", Kind: Counter, Help: "snapshots of a leader that this server took over"},
 	{Name: "quota_exceeded_error_per_namespace", Kind: Counter, Set: true, Help: "requests refused by a quota"},
+	{Name: "zooid_leader_changes", Kind: Counter, Set: true, Label: "reason", Help: "times that this server lost its leader, or its own office, by Reason"},
 
 	{Name: "commit_commit_proc_req_queued", Kind: Summary},
 	{Name: "commit_process_time", Kind: Summary, Duration: true, Help: "ms to commit and apply a batch"},

@@ -3,11 +3,14 @@ package fourletter
 import (
 	"math"
 	"strconv"
+	"strings"
 )
 
 // appendMntr writes the lines that ZooKeeper's default metrics provider gives:
 // one for a gauge or counter, five or nine for a summary. The keys have the
-// prefix zk_, the key of a set stands before its metric's name.
+// prefix zk_; the key of a set stands before its metric's name, but behind it in
+// the sets of our own, so that one prefix finds all of a set:
+// zk_zooid_follower_lag_ms_2.
 func appendMntr(b, _ []byte, s *Status) []byte {
 	b = appendText(b, "version", s.Version)
 	b = appendText(b, "server_state", s.Mode.String())
@@ -69,12 +72,20 @@ func appendWhole(b []byte, prefix, key, name string, value float64) []byte {
 }
 
 func appendKey(b []byte, prefix, key, name string) []byte {
+	behind := strings.HasPrefix(name, ourPrefix)
 	b = append(b, "zk_"...)
 	b = append(b, prefix...)
-	if key != "" {
+	if key != "" && !behind {
 		b = append(b, key...)
 		b = append(b, '_')
 	}
 	b = append(b, name...)
+	if key != "" && behind {
+		b = append(b, '_')
+		b = append(b, key...)
+	}
 	return append(b, '\t')
 }
+
+// ourPrefix begins the names of metrics that ZooKeeper does not have.
+const ourPrefix = "zooid_"

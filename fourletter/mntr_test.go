@@ -16,8 +16,8 @@ import (
 	"zooid/wire"
 )
 
-// ours are the keys that we add to ZooKeeper's.
-var ours = []string{"zk_zooid_disk_full", "zk_followers"}
+// ours tells whether a key is one that we add to ZooKeeper's.
+func ours(key string) bool { return strings.HasPrefix(key, "zk_zooid_") || key == "zk_followers" }
 
 // TestMntrRecorded reads what ZooKeeper's mntr showed back into a Status and
 // demands the same lines. Averages are computed anew from sums and counts.
@@ -44,7 +44,7 @@ func TestMntrRecorded(t *testing.T) {
 			got = slices.DeleteFunc(got, func(line string) bool {
 				key, _, _ := strings.Cut(line, "\t")
 				// A follower without observers leaves this out; in ZooKeeper's Prometheus page it is 0.
-				return slices.Contains(ours, key) || mode == ModeFollower && line == "zk_synced_observers\t0"
+				return ours(key) || mode == ModeFollower && line == "zk_synced_observers\t0"
 			})
 			slices.Sort(want)
 			slices.Sort(got)
@@ -171,6 +171,60 @@ func TestFollowersKey(t *testing.T) {
 	}
 }
 
+// TestEnsembleKeys has what we tell of an ensemble beyond ZooKeeper's keys, as
+// it stands in mntr.
+func TestEnsembleKeys(t *testing.T) {
+	changes, _ := LookupMetric("zooid_leader_changes")
+	s := Status{Leader: 3, Epoch: 7, QuorumSize: 3, SyncedObservers: 1,
+		Leading: Leading{Learners: 3, Proposed: 0x700000005, Followers: []Follower{
+			{SID: 1, Synced: true, Acked: 0x700000005},
+			{SID: 2, Synced: true, Acked: 0x700000003, Lag: 1500 * time.Millisecond},
+			{SID: 4, Acked: 0x6ffffff00, Lag: time.Minute},
+			{SID: 5, Synced: true, Acked: 0x700000009},
+		}},
+		Instruments: []Sample{{Metric: changes, Key: "quorum_lost", Value: 2}},
+	}
+	member := []string{"zk_zooid_serving\t1", "zk_zooid_epoch\t7", "zk_zooid_leader_sid\t3", "zk_zooid_leader_changes_quorum_lost\t2"}
+	leader := []string{
+		"zk_zooid_follower_synced_1\t1", "zk_zooid_follower_synced_2\t1", "zk_zooid_follower_synced_4\t0", "zk_zooid_follower_synced_5\t1",
+		"zk_zooid_follower_lag_txns_1\t0", "zk_zooid_follower_lag_txns_2\t2", "zk_zooid_follower_lag_txns_4\t5", "zk_zooid_follower_lag_txns_5\t0",
+		"zk_zooid_follower_lag_ms_1\t0", "zk_zooid_follower_lag_ms_2\t1500", "zk_zooid_follower_lag_ms_4\t60000", "zk_zooid_follower_lag_ms_5\t0",
+	}
+	alone := []string{member[0], member[3]}
+	for mode, want := range map[Mode][]string{ModeLeader: append(member, leader...), ModeFollower: member, ModeObserver: member,
+		ModeStandalone: alone, ModeReadOnly: alone} {
+		s.Mode = mode
+		var got []string
+		for line := range strings.Lines(string(Answer("mntr", nil, &s))) {
+			if strings.HasPrefix(line, "zk_zooid_") && !strings.HasPrefix(line, "zk_zooid_disk_full") {
+				got = append(got, strings.TrimSuffix(line, "\n"))
+			}
+		}
+		want = slices.Sorted(slices.Values(want))
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%v (-want +got)\n%s", mode, diff)
+		}
+	}
+}
+
+func TestReason(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "unknown", ": x": "unknown", "12": "unknown",
+		"counter":                           "counter",
+		"the leader 3 is gone: EOF":         "the_leader_is_gone",
+		"No word from a quorum, for 4000ms": "no_word_from_a_quorum_for",
+		"it  re-elects / 2":                 "it_re_elects",
+		"é":                                 "unknown",
+		strings.Repeat("word ", 20):         "word_word_word_word_word_word_word_word_word",
+		strings.Repeat("x", 60):             "unknown",
+	} {
+		if got := Reason(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestFractions: samples in fractions of a millisecond are shown as whole
 // numbers, averages as fractions, and the quantiles of nothing as 0.
 func TestFractions(t *testing.T) {
@@ -190,10 +244,13 @@ func TestMetricsTable(t *testing.T) {
 	}
 	given := make(map[string]bool)
 	for _, mode := range []Mode{ModeLeader, ModeFollower, ModeObserver, ModeStandalone, ModeReadOnly} {
-		s := Status{Mode: mode, Quotas: []Quota{{Namespace: "q"}}}
+		s := Status{Mode: mode, Quotas: []Quota{{Namespace: "q"}}, Leading: Leading{Followers: []Follower{{SID: 2}}}}
 		for _, sample := range s.Samples() {
-			if sample.Metric == nil || sample.Metric.Kind != Gauge || sample.Metric.Set != (sample.Key == "q") {
+			if sample.Metric == nil || sample.Metric.Kind != Gauge || sample.Metric.Set != (sample.Key != "") {
 				t.Fatalf("%v gives %+v", mode, sample)
+			}
+			if strings.HasPrefix(sample.Metric.Name, "zooid_follower") && mode != ModeLeader {
+				t.Errorf("%v gives %s", mode, sample.Metric.Name)
 			}
 			given[sample.Metric.Name] = true
 		}
@@ -204,8 +261,9 @@ func TestMetricsTable(t *testing.T) {
 		}
 	}
 	idle := Status{Instruments: []Sample{{Metric: &Metrics[0]}}}
-	if n := len(idle.Samples()); n != 1 {
-		t.Errorf("a server that is not serving gives %d samples, want the instruments only", n)
+	list := idle.Samples()
+	if len(list) != 2 || list[0].Metric.Name != "zooid_serving" || list[0].Value != 0 {
+		t.Errorf("a server that is not serving gives %v, want that it is not, and the instruments", list)
 	}
 }
 

@@ -41,9 +41,11 @@ func (m Mode) String() string {
 // Ensemble tells whether the mode is one of a member that has a quorum.
 func (m Mode) Ensemble() bool { return m == ModeLeader || m == ModeFollower || m == ModeObserver }
 
-// learner tells whether dump shows the global sessions with their timeouts
-// because another server, or none, expires them.
-func (m Mode) learner() bool { return m == ModeFollower || m == ModeObserver || m == ModeReadOnly }
+// ExpiresNobody tells whether another server, or none, expires the global
+// sessions: dump then shows their timeouts instead of their ends.
+func (m Mode) ExpiresNobody() bool {
+	return m == ModeFollower || m == ModeObserver || m == ModeReadOnly
+}
 
 // Status is a server at one moment: everything that any word needs. The fields
 // up to Leading are cheap and always filled in; those after it only as far as
@@ -79,6 +81,8 @@ type Status struct {
 	DiskFull                  bool     // writes wait until the log's disk has room again
 	PeerState                 string   // in an ensemble: "leading - broadcast" and the like; else ""
 	ObserverMaster            wire.SID // ModeObserver: the server that it follows
+	Leader                    wire.SID // in an ensemble: whom it follows, or itself
+	Epoch                     int64    // in an ensemble: the leader's
 	QuorumSize                int64    // in an ensemble: voters
 	SyncedObservers           int64    // leader and follower: observers that this server feeds
 	Leading                   Leading  // ModeLeader only
@@ -138,6 +142,18 @@ type Leading struct {
 	PendingSyncs             int64
 	Uptime                   time.Duration // in office
 	ProposalSize             Sizes         // bytes
+	Proposed                 wire.Zxid     // of the last proposal
+	Followers                []Follower    // the voters that are connected, by SID
+}
+
+// Follower is how a leader sees a voter.
+type Follower struct {
+	SID    wire.SID
+	Synced bool      // has been told that it is up to date
+	Acked  wire.Zxid // the last proposal that it acknowledged
+	// Lag is how long it has lacked a proposal without a break; 0 if it lacks
+	// none.
+	Lag time.Duration
 }
 
 // Config is what conf shows. Ports are -1 where there is none.
@@ -191,7 +207,7 @@ type Sessions struct {
 	// Global is what the expirer knows: filled in on a standalone server and
 	// on a leader, soonest first.
 	Global []SessionExpiry
-	// Timeouts are the global sessions elsewhere, by id.
+	// Timeouts are the global sessions where Mode.ExpiresNobody, by id.
 	Timeouts []SessionTimeout
 }
 

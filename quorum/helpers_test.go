@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -14,6 +15,7 @@ import (
 	"zooid/peer"
 	"zooid/session"
 	"zooid/wire"
+	"zooid/zab"
 	"zooid/znode"
 )
 
@@ -154,6 +156,13 @@ func (c *fakeClients) Applied(a *znode.Applied) {
 	c.journal.note("%s", text)
 }
 
+func (c *fakeClients) Sessions(func(znode.ConnID, wire.SessionID, int32)) {}
+func (c *fakeClients) Open(readOnly bool)                                 { c.journal.note("open readOnly=%t", readOnly) }
+func (c *fakeClients) Drop(reason string)                                 { c.journal.note("drop: %s", reason) }
+func (c *fakeClients) DropConn(conn znode.ConnID, reason string) {
+	c.journal.note("drop conn=%d: %s", conn, reason)
+}
+
 func (c *fakeClients) Flush() { c.journal.note("flush") }
 
 func (c *fakeClients) SessionClosed(id wire.SessionID) {
@@ -214,7 +223,7 @@ func newRig(change func(o *Options)) *rig {
 	tree.LoadSession(writer, 1<<30, session.CxidKeyed)
 	tree.Loaded(0)
 	o := Options{
-		Peer: peer.Config{SID: 1, TickMs: testTick.Milliseconds(), Keys: session.NewKeys([]byte("secret"))},
+		Peer: peer.Config{Zab: zab.Config{SID: 1, TickMs: testTick.Milliseconds()}, Keys: session.NewKeys([]byte("secret"))},
 		Tree: tree, Log: b.log, Store: &fakeStore{j}, Clients: b.clients,
 	}
 	if change != nil {
@@ -232,7 +241,11 @@ const writer wire.SessionID = 0x77
 // start makes a member that runs and ends with the test, inside its bubble.
 func start(t *testing.T, change func(o *Options)) *rig {
 	b := newRig(change)
-	b.Start()
+	if err := b.Start(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	b.expect(t, "open readOnly=false")
 	t.Cleanup(func() {
 		b.log.release()
 		if err := b.Stop(context.Background()); err != nil {

@@ -8,9 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"zooid/peer"
 	"zooid/session"
 	"zooid/wire"
+	"zooid/zab"
 	"zooid/znode"
 )
 
@@ -29,6 +32,15 @@ type Clients interface {
 	// Touched visits every session that has a connection here with the time,
 	// in ms of the session clock, at which it was last heard.
 	Touched(visit func(id wire.SessionID, at int64))
+	// Sessions visits every session that has a connection here.
+	Sessions(visit func(conn znode.ConnID, id wire.SessionID, timeoutMs int32))
+
+	// Open lets clients in; readOnly only those that want no more than to read.
+	Open(readOnly bool)
+	// Drop closes every connection and lets nobody in until Open.
+	Drop(reason string)
+	// DropConn closes one connection.
+	DropConn(conn znode.ConnID, reason string)
 }
 
 // Log is the transaction log as the loop sees it. Append must not block, and
@@ -46,22 +58,24 @@ type Store interface {
 type Options struct {
 	Peer    peer.Config
 	Tree    *znode.Tree // as recovered
+	Disk    zab.Disk    // what else was recovered
 	Log     Log
 	Store   Store
 	Clients Clients
-	Now     func() time.Time // nil: time.Now
-
-	// Counters; nil counts nothing. Proposed counts transactions handed to the
-	// log, Applied those that were committed, Expired sessions that ended
-	// because nobody was heard.
-	Proposed, Applied, Expired func(n int64)
+	// Ensemble is where the other members are, nil for a member alone.
+	Ensemble *Ensemble
+	Logger   *zap.Logger      // nil: none
+	Now      func() time.Time // nil: time.Now
+	Count    Instruments
 }
 
 // Member is a running peer.
 type Member struct {
 	o      Options
+	log    *zap.Logger
 	tree   *znode.Tree
 	peer   *peer.Peer
+	net    *network      // nil for a member alone
 	wake   chan struct{} // has one element when the loop's own goroutine is to look at the inbox
 	stop   chan struct{} // closed when the loop is to end in good order
 	quit   chan struct{} // closed when it is to end at once
@@ -74,20 +88,29 @@ type Member struct {
 		sync.Mutex
 		b      batch
 		out    znode.Applied
+		clock  clock
 		unkept int64 // transactions applied since the last keep
+		dirty  bool  // the clients' network has something to flush
 		ended  bool  // nobody runs a round any more
-	}
 
+		looking  time.Time // since when there is no role; zero while there is one
+		reading  bool      // clients are served read-only
+		reason   string    // why the last role ended
+		since    time.Time // of the role, or of looking
+		lags     lags
+		stopping time.Time // when the end was asked for
+	}
 	inbox struct {
 		sync.Mutex
 		batch
 		started bool
 		closed  bool // nobody takes what clients want any more
+		ended   bool // nobody takes anything any more
 	}
-
 	stopping   atomic.Bool
 	sessionNow atomic.Int64 // upper bound of the session clock until the next tick
 	frozen     atomic.Bool  // the session clock stands still
+	deadline   atomic.Int64 // what the loop's own goroutine sleeps to at most, on the protocol's clock
 	started    time.Time
 }
 
@@ -97,7 +120,7 @@ type batch struct {
 	attaches []attach
 	calls    []func()
 	durable  wire.Zxid // 0: no news
-	err      error     // from the log
+	err      error     // from the disk
 }
 
 type attach struct {
@@ -107,57 +130,67 @@ type attach struct {
 	timeoutMs int32
 }
 
-const (
-	// tickEvery is how often the loop looks at the clock.
-	tickEvery = 50 * time.Millisecond
-	// keepEvery is how often the tree's changes go to the durable copy, and
-	// keepTxns after how many transactions they go before their time: what waits
-	// takes memory, and is written as one batch.
-	keepEvery = time.Second
-	keepTxns  = 16384
-	// roundsMax bounds the rounds of the loop that a goroutine runs for others
-	// before it leaves them to the loop's own.
-	roundsMax = 4
-	// applyMax bounds the transactions applied in one hold of the tree's lock,
-	// so that readers get in between.
-	applyMax = 256
-)
-
 // NewMember makes a member from what was recovered. Start begins its loop.
 func NewMember(o Options) *Member {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	for _, count := range []*func(int64){&o.Proposed, &o.Applied, &o.Expired} {
-		if *count == nil {
-			*count = func(int64) {}
-		}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
 	}
+	o.Count.fill()
 	m := &Member{
-		o: o, tree: o.Tree,
+		o: o, log: o.Logger, tree: o.Tree,
 		wake: make(chan struct{}, 1), failed: make(chan error, 1), started: o.Now(),
 		stop: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
-	m.peer = peer.New(o.Peer, o.Tree, m.started.UnixMilli())
+	m.turn.clock.last = m.started
+	m.peer = peer.New(o.Peer, o.Tree, o.Disk, m.started.UnixMilli())
 	m.sessionNow.Store(m.peer.SessionNow() + tickEvery.Milliseconds())
 	return m
 }
 
-// Start begins the loop.
-func (m *Member) Start() {
+// Start begins the loop: the term of a member alone, or the search for a
+// leader. The error is that an address towards the other members cannot be
+// listened on; nothing runs then.
+func (m *Member) Start() error {
+	if m.o.Ensemble != nil {
+		net, err := newNetwork(m)
+		if err != nil {
+			return err
+		}
+		m.net = net
+	}
 	m.inbox.Lock()
 	m.inbox.started = true
 	m.inbox.Unlock()
+	m.turn.Lock()
+	m.turn.looking = m.o.Now()
+	m.peer.Start(m.turn.clock.lapse(m.o.Now()))
+	m.settle()
+	m.turn.Unlock()
 	go m.run()
+	return nil
 }
 
 // Freeze stops the session clock for good. It comes before clients are turned
-// away at the end: a session must not expire because nobody lets it in.
-func (m *Member) Freeze() { m.frozen.Store(true) }
+// away at the end: a session must not expire because nobody lets it in. Clients
+// that are held at that time are let go, for nobody would answer them.
+func (m *Member) Freeze() {
+	if m.frozen.Swap(true) || m.o.Ensemble == nil {
+		return
+	}
+	m.post(func() {
+		if !m.turn.looking.IsZero() {
+			m.o.Clients.Drop("the server stops")
+		}
+	})
+}
 
 // Stop ends the loop once everything that was handed over before is applied
-// and answered, and waits for that; the log must still be running. When ctx is
-// done first, which is how it ends on a full disk, what is not durable yet is
+// and answered, and waits for that; the log must still be running. A leader
+// then hands over: the others learn at once that they need another one. When ctx
+// is done first, which is how it ends on a full disk, what is not final yet is
 // given up and ctx's error is returned. A member that has failed, or was never
 // started, has nothing to finish. Only the first call does anything but wait.
 func (m *Member) Stop(ctx context.Context) error {
@@ -232,7 +265,7 @@ func (m *Member) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, tim
 func (m *Member) Durable(z wire.Zxid, err error) {
 	m.inbox.Lock()
 	if err != nil {
-		m.inbox.err = err
+		m.inbox.err = fmt.Errorf("transaction log: %w; what it holds is uncertain, so the server stops", err)
 	} else {
 		m.inbox.durable = z
 	}
@@ -244,30 +277,78 @@ func (m *Member) Durable(z wire.Zxid, err error) {
 	m.serve()
 }
 
+// post has call run in the loop's next round, by whoever has the turn. It is
+// how news from the other members and from the disk arrives.
+func (m *Member) post(call func()) {
+	m.inbox.Lock()
+	if m.inbox.ended {
+		m.inbox.Unlock()
+		return
+	}
+	m.inbox.calls = append(m.inbox.calls, call)
+	m.inbox.Unlock()
+	if m.stopping.Load() {
+		m.knock()
+		return
+	}
+	m.serve()
+}
+
 // ErrStopped says that the member's loop has ended.
 var ErrStopped = errors.New("the member has stopped")
 
-// SessionBuckets are the sessions by the time at which they expire, as the
-// word dump shows them, and the session clock in ms.
-func (m *Member) SessionBuckets() (buckets []session.Bucket, nowMs int64, err error) {
+// ask runs question in the loop and waits for that.
+func (m *Member) ask(question func()) error {
 	ready := make(chan struct{})
 	m.inbox.Lock()
-	if m.inbox.closed {
+	if m.inbox.ended {
 		m.inbox.Unlock()
-		return nil, 0, ErrStopped
+		return ErrStopped
 	}
 	m.inbox.calls = append(m.inbox.calls, func() {
-		buckets, nowMs = m.peer.SessionBuckets(), m.peer.SessionNow()
+		question()
 		close(ready)
 	})
 	m.inbox.Unlock()
 	m.knock()
 	select {
 	case <-ready:
-		return buckets, nowMs, nil
+		return nil
 	case <-m.done:
-		return nil, 0, ErrStopped
+		return ErrStopped
 	}
+}
+
+// SessionBuckets are the sessions by the time at which they expire, as the
+// word dump shows them, and the session clock in ms.
+func (m *Member) SessionBuckets() (buckets []session.Bucket, nowMs int64, err error) {
+	err = m.ask(func() { buckets, nowMs = m.peer.SessionBuckets(), m.peer.SessionNow() })
+	return buckets, nowMs, err
+}
+
+// Status is a member at one moment.
+type Status struct {
+	peer.Status
+	// Serves tells that there is a role in which clients are served; ReadOnly that
+	// only those are who want no more than to read.
+	Serves, ReadOnly bool
+	// Reason says why the last role ended; empty before there was one.
+	Reason string
+	// Since is when the present role, or the search for one, began.
+	Since time.Time
+	// Lags has for every learner how long ago it acknowledged everything that
+	// was proposed before; 0 if it lacks nothing. Leader only, by server.
+	Lags map[wire.SID]time.Duration
+}
+
+// Status tells it.
+func (m *Member) Status() (st Status, err error) {
+	err = m.ask(func() {
+		t := &m.turn
+		st = Status{Status: m.peer.Status(), Serves: t.looking.IsZero(), ReadOnly: t.reading,
+			Reason: t.reason, Since: t.since, Lags: t.lags.of(m.o.Now())}
+	})
+	return st, err
 }
 
 func (m *Member) knock() {
@@ -275,209 +356,4 @@ func (m *Member) knock() {
 	case m.wake <- struct{}{}:
 	default:
 	}
-}
-
-// release lets the memory go that a batch holds, which is done with.
-func (b *batch) release() {
-	clear(b.requests)
-	clear(b.attaches)
-	clear(b.calls)
-}
-
-// idle tells whether nothing has arrived.
-func (m *Member) idle() bool {
-	m.inbox.Lock()
-	defer m.inbox.Unlock()
-	b := &m.inbox.batch
-	return len(b.requests) == 0 && len(b.attaches) == 0 && len(b.calls) == 0 && b.durable == 0 && b.err == nil
-}
-
-// serve runs rounds of the loop in the calling goroutine until nothing is left
-// to do. If another goroutine has the turn that one will see to it.
-func (m *Member) serve() {
-	for range roundsMax {
-		if !m.turn.TryLock() {
-			return
-		}
-		m.round()
-		m.turn.Unlock()
-		// Who found the turn taken has left its part in the inbox before.
-		if m.idle() {
-			return
-		}
-	}
-	m.knock()
-}
-
-// round is the loop's one round: take, step, carry out. The caller has the
-// turn.
-func (m *Member) round() {
-	t := &m.turn
-	if t.ended {
-		return
-	}
-	b := &t.b
-	b.requests, b.attaches, b.calls = b.requests[:0], b.attaches[:0], b.calls[:0]
-	b.durable, b.err = 0, nil
-	m.inbox.Lock()
-	m.inbox.batch, *b = *b, m.inbox.batch
-	m.inbox.Unlock()
-	if b.err != nil {
-		t.ended = true
-		m.fail(b.err)
-		return
-	}
-	m.step(b)
-	m.carryOut(&t.out)
-	b.release()
-	if t.unkept >= keepTxns {
-		m.keep()
-	}
-}
-
-// run is the loop's own goroutine: it keeps the time, and takes the turn when
-// somebody knocks.
-func (m *Member) run() {
-	defer close(m.done)
-	ticker := time.NewTicker(tickEvery)
-	defer ticker.Stop()
-	lastTick := m.o.Now()
-	lastKeep := lastTick
-	stop := m.stop
-	for {
-		tick := false
-		select {
-		case <-m.wake:
-		case <-ticker.C:
-			tick = true
-		case <-stop:
-			stop = nil
-			m.stopping.Store(true)
-		case <-m.quit:
-			m.turn.Lock()
-			m.o.Store.Keep(true)
-			m.turn.ended = true
-			m.turn.Unlock()
-			return
-		}
-		m.turn.Lock()
-		if tick {
-			now := m.o.Now()
-			m.tick(now.Sub(lastTick), now)
-			lastTick = now
-			if now.Sub(lastKeep) >= keepEvery {
-				m.keep()
-				lastKeep = now
-			}
-		}
-		m.round()
-		if m.stopping.Load() && m.peer.Outstanding() == 0 && !m.turn.ended {
-			m.o.Store.Keep(true)
-			m.turn.ended = true
-		}
-		over := m.turn.ended
-		m.turn.Unlock()
-		if over {
-			return
-		}
-		if !m.idle() {
-			m.knock()
-		}
-	}
-}
-
-// keep hands what has changed to the durable copy. The caller has the turn.
-func (m *Member) keep() {
-	m.turn.unkept = 0
-	m.o.Store.Keep(false)
-}
-
-// tick tells the peer of time. Sessions are looked at only when a bucket of
-// theirs has ended; then the connections say whom they have heard.
-func (m *Member) tick(gap time.Duration, now time.Time) {
-	if m.frozen.Load() {
-		return
-	}
-	if m.peer.Advance(gap.Milliseconds(), tickEvery.Milliseconds()) {
-		m.o.Clients.Touched(m.peer.Touch)
-		before := m.peer.Outstanding()
-		m.peer.Expire(now.UnixMilli())
-		m.o.Expired(int64(m.peer.Outstanding() - before))
-	}
-	m.sessionNow.Store(m.peer.SessionNow() + tickEvery.Milliseconds())
-	m.peer.Sweep(now.UnixMilli())
-}
-
-// step feeds one batch to the peer.
-func (m *Member) step(b *batch) {
-	if b.durable != 0 {
-		m.peer.Durable(b.durable)
-	}
-	if len(b.attaches) > 0 || len(b.requests) > 0 {
-		timeMs := m.o.Now().UnixMilli()
-		for _, a := range b.attaches {
-			m.peer.Attach(a.conn, a.session, a.passwd, a.timeoutMs, timeMs)
-		}
-		for _, r := range b.requests {
-			m.peer.Submit(r, timeMs)
-		}
-	}
-	for _, call := range b.calls {
-		call()
-	}
-}
-
-// carryOut does what the peer wants done: log first, for that is what takes
-// time, then apply and answer.
-func (m *Member) carryOut(out *znode.Applied) {
-	rd := m.peer.Ready()
-	if len(rd.Entries) > 0 {
-		m.o.Proposed(int64(len(rd.Entries)))
-		m.o.Log.Append(rd.Entries)
-	}
-	for _, a := range rd.Attached {
-		m.o.Clients.Attached(a.Conn, a.Session, a.TimeoutMs, a.Passwd)
-	}
-	busy := len(rd.Attached) > 0
-	for m.peer.Pending() {
-		m.applySome(out)
-		busy = true
-	}
-	if busy {
-		m.o.Clients.Flush()
-	}
-}
-
-// applySome applies at most applyMax transactions in one hold of the lock.
-func (m *Member) applySome(out *znode.Applied) {
-	m.tree.Lock()
-	defer m.tree.Unlock()
-	n := int64(0)
-	defer func() {
-		m.turn.unkept += n
-		m.o.Applied(n)
-	}()
-	for range applyMax {
-		if !m.peer.Apply(out) {
-			return
-		}
-		n++
-		if out.Created != 0 && out.Conn != 0 {
-			m.o.Clients.Attached(out.Conn, out.Created, out.TimeoutMs, m.peer.Password(out.Created))
-			out.Conn = 0
-		}
-		m.o.Clients.Applied(out)
-		if out.Closed != 0 {
-			m.o.Clients.SessionClosed(out.Closed)
-		}
-	}
-}
-
-// fail ends the member: nobody knows what is on disk after a failed sync.
-func (m *Member) fail(err error) {
-	m.inbox.Lock()
-	m.inbox.closed = true
-	m.inbox.batch = batch{} // nobody comes for it
-	m.inbox.Unlock()
-	m.failed <- fmt.Errorf("transaction log: %w; what it holds is uncertain, so the server stops", err)
 }

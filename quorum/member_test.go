@@ -37,7 +37,7 @@ func TestBatchGathersWhileTheLogSyncs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches []int64
 		b := start(t, func(o *Options) {
-			o.Applied = func(n int64) { batches = append(batches, n) }
+			o.Count.Applied = func(n int64) { batches = append(batches, n) }
 		})
 		b.log.hold()
 		for conn := range znode.ConnID(3) {
@@ -59,7 +59,7 @@ func TestApplyLetsGoOfTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var holds []int64
 		b := start(t, func(o *Options) {
-			o.Applied = func(n int64) { holds = append(holds, n) }
+			o.Count.Applied = func(n int64) { holds = append(holds, n) }
 		})
 		b.log.hold()
 		for i := range applyMax + 10 {
@@ -146,7 +146,7 @@ func TestSessionExpiresAfterItsTimeoutAndNotBefore(t *testing.T) {
 	const timeout = 4 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		var expired int64
-		b := start(t, func(o *Options) { o.Expired = func(n int64) { expired += n } })
+		b := start(t, func(o *Options) { o.Count.Expired = func(n int64) { expired += n } })
 		b.Attach(1, 0, nil, int32(timeout.Milliseconds()))
 		synctest.Wait()
 		id, _ := b.clients.session(1)
@@ -297,7 +297,7 @@ func TestStopGivesUpWithItsContext(t *testing.T) {
 		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != 2*time.Second {
 			t.Errorf("stopped after %v with %v", took, err)
 		}
-		b.expect(t, "append 0x1 create", "keep")
+		b.expect(t, "open readOnly=false", "append 0x1 create", "keep")
 		if z := b.Tree().LastZxid(); z != 0 {
 			t.Errorf("the tree has %v, which the log has not", z)
 		}

@@ -34,6 +34,7 @@ func newDetached(tb testing.TB) *detached {
 	srv.log = zap.NewNop()
 	fake := newFakeMember(srv, reg)
 	srv.Serve(fake)
+	srv.Open(false)
 	here, there := net.Pipe()
 	there.Close()
 	c := newConn(srv, here)

@@ -3,6 +3,7 @@ package server
 import (
 	"go.uber.org/zap"
 
+	"zooid/session"
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -39,6 +40,9 @@ func (l *loop) touch(c *conn) {
 func (s *Server) Attached(who znode.ConnID, id wire.SessionID, timeoutMs int32, passwd [16]byte) {
 	s.mu.Lock()
 	c := s.mu.conns[who]
+	if c != nil && c.gone() {
+		c = nil
+	}
 	var old *conn
 	if c != nil && id != 0 {
 		old = s.mu.sessions[id]
@@ -57,20 +61,34 @@ func (s *Server) Attached(who znode.ConnID, id wire.SessionID, timeoutMs int32, 
 	if c.mu.closed {
 		return
 	}
-	r := wire.ConnectResponse{TimeoutMs: timeoutMs, SessionID: id, Passwd: passwd[:], HasReadOnly: c.mu.hasReadOnly}
-	if id == 0 {
-		r.TimeoutMs, r.Passwd = 0, make([]byte, len(passwd))
+	c.welcome(&wire.ConnectResponse{TimeoutMs: timeoutMs, SessionID: id, Passwd: passwd[:]})
+	s.loop.touch(c)
+}
+
+// welcome answers the ConnectRequest; a SessionID of 0 says that there is no
+// such session. The caller holds c.mu.
+func (c *conn) welcome(r *wire.ConnectResponse) {
+	r.HasReadOnly = c.mu.hasReadOnly
+	if r.SessionID == 0 {
+		r.TimeoutMs, r.Passwd = 0, make([]byte, session.PasswordSize)
 		c.mu.finishing = true
 	}
 	o := c.buffer()
 	start := len(o.b)
 	o.b = wire.EndFrame(r.Append(wire.BeginFrame(o.b)), start)
 	c.mu.phase = phaseServing
-	c.mu.timeoutMs = timeoutMs
-	c.mu.reader.Session = id
+	c.mu.timeoutMs = r.TimeoutMs
+	c.mu.reader.Session = r.SessionID
 	c.mu.stats.packetOut()
 	c.mu.changed.Broadcast()
-	s.loop.touch(c)
+}
+
+// gone tells whether the connection has ended, or is about to. The caller holds
+// Server.mu.
+func (c *conn) gone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.closed || c.mu.dismissed
 }
 
 // Applied tells the outcome of one transaction. It is called under the tree's
@@ -196,12 +214,22 @@ func (s *Server) SessionClosed(id wire.SessionID) {
 	if c == nil {
 		return
 	}
+	c.dismiss()
+}
+
+// dismiss has the connection closed after what is queued for it. Requests that
+// are not answered yet get no reply, and no more of them are taken.
+func (c *conn) dismiss() {
+	s := c.srv
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.mu.closed {
+		return
+	}
 	s.loop.answered += int64(c.mu.queue.len())
 	c.mu.queue.clear()
 	c.mu.backlog = false
-	c.mu.finishing = true
+	c.mu.finishing, c.mu.dismissed = true, true
 	s.loop.touch(c)
 }
 

@@ -39,10 +39,18 @@ type conn struct {
 	// attached says that the goroutine has seen the connection in
 	// phaseServing. Only the goroutine looks at it.
 	attached bool
+	// readOnly says that the session is one of a read-only server. Only the
+	// goroutine looks at it, once it has asked for a session.
+	readOnly bool
 
 	// session is the key of the connection in Server.mu.sessions, 0 while it has
-	// none. It is guarded by Server.mu.
+	// none. It is guarded by Server.mu, as are the next two.
 	session wire.SessionID
+	// entered says that the connection was let in to ask for a session, so that
+	// Drop closes it. One that is not may yet ask a word.
+	entered bool
+	// visitor is the session on a read-only server, nil while there is none.
+	visitor *visitor
 
 	// wordsOnly marks a connection beyond a limit, which overLimit names.
 	wordsOnly bool
@@ -86,6 +94,7 @@ type conn struct {
 		word      bool // asked a four-letter word
 		stalled   bool // is in Server.stalled
 		finishing bool // close when everything is answered and written
+		dismissed bool // the loop lets the client go: nothing more is answered
 		closed    bool
 		large     int64 // bytes of large requests being served
 
@@ -157,6 +166,9 @@ func (c *conn) workOff() bool {
 // read waits for bytes. It is false at the end of the connection; then what
 // has been received is answered first if the server is stopping.
 func (c *conn) read() bool {
+	if c.readOnly && c.attached {
+		c.readUntil(time.Now().Add(c.visitTimeout()))
+	}
 	err := c.receive()
 	if err == nil {
 		if m := c.member; m != nil {
@@ -194,6 +206,9 @@ func (c *conn) readTimedOut() {
 		c.awaitClosed()
 	case stopping:
 		c.close("the server stops")
+	case phase == phaseServing:
+		c.leave()
+		c.close("not heard from for its session's timeout")
 	case c.wordsOnly:
 		c.srv.stats.rejected(1)
 		c.srv.refusals.Warn("too many connections", zap.Stringer("client", c.remote), c.overLimit)
@@ -208,6 +223,21 @@ func (c *conn) readTimedOut() {
 
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
+
+// readUntil has the connection's reading end at a time, or sooner if there is
+// a reason. It is called by the connection's goroutine.
+func (c *conn) readUntil(at time.Time) {
+	c.nc.SetReadDeadline(at)
+	c.srv.mu.RLock()
+	stopping := c.srv.mu.stopping
+	c.srv.mu.RUnlock()
+	c.mu.Lock()
+	closed := c.mu.closed
+	c.mu.Unlock()
+	if stopping || closed {
+		c.stopReading() // the deadline that said so may just have been replaced
+	}
+}
 
 // stopReading ends the connection's reading as soon as it waits for bytes.
 func (c *conn) stopReading() { c.nc.SetReadDeadline(past) }

@@ -18,6 +18,10 @@
 // whatever is made under a hold of the tree's lock is put in the connection's
 // out buffer under that hold. Only auth and sasl are answered at receipt.
 //
+// The member's loop opens the door when the member has a role and shuts it when
+// it has none: Open, Drop. A read-only server has sessions of its own making,
+// which the member never hears of.
+//
 // Promises:
 //   - The loop never waits here: it appends to buffers, and writes to sockets
 //     without blocking. What a socket does not take goes to a goroutine of that
@@ -27,12 +31,15 @@
 //     pile up beyond a bound because it does not read them is cut off. What is
 //     refused is logged with the client, what it was, and the limit.
 //   - Undecodable requests never get past this package.
+//   - Nobody is served who has seen a later state than the tree's, and nobody
+//     after Drop.
 //
 // Locks are taken in this order: the tree's, the registry's (Server.mu), a
-// connection's (conn.mu). Methods that implement the member's side (clients.go)
-// are called by its loop only; all else is safe for any goroutine.
+// connection's (conn.mu). Methods for the member's loop (clients.go, door.go)
+// are called by that loop only; all else is safe for any goroutine.
 //
 // Read member.go and server.go, then conn.go, input.go, request.go, handshake.go
-// and reply.go for the connection's goroutine, clients.go for the loop's side,
-// output.go for the way out, and limit.go, stats.go and word.go.
+// and reply.go for the connection's goroutine, clients.go and door.go for the
+// loop's side, readonly.go for service without a quorum, output.go for the way
+// out, and limit.go, stats.go and word.go.
 package server

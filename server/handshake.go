@@ -23,11 +23,11 @@ func (c *conn) connect(frame []byte) bool {
 		c.refuse("undecodable handshake", zap.Error(err))
 		return false
 	}
-	m := s.serving()
+	m, door, why := s.enter(c)
 	switch {
-	case m == nil:
+	case door == doorClosed:
 		s.stats.closedNotServing(1)
-		c.close("not serving")
+		c.close("not serving: " + why)
 		return false
 	case c.wordsOnly:
 		s.stats.rejected(1)
@@ -36,6 +36,9 @@ func (c *conn) connect(frame []byte) bool {
 	case !s.connects.take():
 		s.stats.rejected(1)
 		c.refuse("too many handshakes at once", zap.Int("connection_throttle_tokens", s.o.ConnectTokens))
+		return false
+	case door == doorReadOnly && !r.ReadOnly:
+		c.close("a read-only server serves only clients that ask for one")
 		return false
 	}
 	tree := m.Tree()
@@ -55,9 +58,16 @@ func (c *conn) connect(frame []byte) bool {
 	c.mu.phase = phaseAttaching
 	c.mu.hasReadOnly = r.HasReadOnly
 	c.mu.stats.asked("SESS", 0)
+	closed := c.mu.closed
 	c.mu.Unlock()
+	if closed {
+		return false // the door has been shut meanwhile
+	}
 	c.heard.Store(m.SessionNow())
 	timeout := session.Negotiate(r.TimeoutMs, s.o.MinTimeoutMs, s.o.MaxTimeoutMs)
+	if door == doorReadOnly {
+		return c.visit(&r, timeout)
+	}
 	m.Attach(c.id, r.SessionID, bytes.Clone(r.Passwd), timeout)
 	return true
 }

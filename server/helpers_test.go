@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,14 +41,16 @@ type fakeMember struct {
 
 	mu struct {
 		sync.Mutex
-		wake     sync.Cond
-		work     []func()
-		batches  [][]*znode.Request // that were submitted, while recording
-		held     bool
-		stopped  bool
-		clock    int64
-		finished bool
+		wake      sync.Cond
+		work      []func()
+		submitted []*znode.Request // while recording
+		held      bool
+		stopped   bool
+		clock     int64
+		finished  bool
 	}
+	record   atomic.Bool
+	attaches atomic.Int64 // that were asked for
 }
 
 type madeSession struct {
@@ -129,7 +132,19 @@ func (f *fakeMember) SessionNow() int64 {
 	return f.mu.clock
 }
 
+// lastZxid is the zxid of the tree.
+func (f *fakeMember) lastZxid() wire.Zxid {
+	f.tree.RLock()
+	defer f.tree.RUnlock()
+	return f.tree.LastZxid()
+}
+
 func (f *fakeMember) Submit(reqs []*znode.Request) {
+	if f.record.Load() {
+		f.mu.Lock()
+		f.mu.submitted = append(f.mu.submitted, reqs...)
+		f.mu.Unlock()
+	}
 	for _, r := range slices.Clone(reqs) {
 		f.do(func() { f.carryOut(r) })
 	}
@@ -175,6 +190,7 @@ func (f *fakeMember) password(id wire.SessionID) [16]byte {
 }
 
 func (f *fakeMember) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeoutMs int32) {
+	f.attaches.Add(1)
 	f.do(func() {
 		if id == 0 {
 			id = f.newID()
@@ -203,9 +219,16 @@ func (f *fakeMember) expire(id wire.SessionID) {
 }
 
 // fakeHost describes a process that does not exist.
-type fakeHost struct{ resets int }
+type fakeHost struct {
+	resets int
+	status atomic.Pointer[fourletter.Status] // instead of a standalone server's
+}
 
 func (h *fakeHost) Describe(st *fourletter.Status, _ fourletter.Part) {
+	if other := h.status.Load(); other != nil {
+		*st = *other
+		return
+	}
 	st.Version, st.Mode = "3.9.5-zooid, built on 01/01/2026 00:00 UTC", fourletter.ModeStandalone
 }
 func (h *fakeHost) ResetStats() { h.resets++ }
@@ -226,6 +249,14 @@ func testOptions(reg *auth.Registry) Options {
 }
 
 func start(t testing.TB, change ...func(*Options)) *fixture {
+	t.Helper()
+	f := startClosed(t, change...)
+	f.srv.Open(false)
+	return f
+}
+
+// startClosed is start for a server whose door is closed yet.
+func startClosed(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
 	reg, err := auth.New(auth.Options{SuperDigest: "super:lK75jTNcA+U9vtVEw5vB51mj/w4="})
 	if err != nil {
@@ -378,6 +409,17 @@ func (c *client) must(xid int32, op wire.OpCode, body wire.Appender, code wire.E
 		c.t.Fatalf("%v: code %d (%v), want %d", op, h.Err, h.Err, code)
 	}
 	return b
+}
+
+// rest reads to the end of the connection.
+func (c *client) rest() string {
+	c.t.Helper()
+	c.nc.SetReadDeadline(time.Now().Add(patience))
+	b, err := io.ReadAll(c.r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(b)
 }
 
 // eof expects that the server closes the connection without sending more.

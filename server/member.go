@@ -10,7 +10,7 @@ import (
 
 // Member is what the server needs of the running peer. Its methods are called
 // from many goroutines and do not block. The other direction is the methods of
-// Server in clients.go.
+// Server in clients.go and door.go.
 type Member interface {
 	// Tree is the member's tree.
 	Tree() *znode.Tree
@@ -43,8 +43,10 @@ type Authority interface {
 // of it. Its methods may be called from any goroutine.
 type Host interface {
 	// Describe fills in what the server cannot know: version, mode, uptime,
-	// configuration, sizes on disk, the sessions' ends, the environment, and
-	// the instruments, the expensive ones only as far as parts asks.
+	// configuration, the place in the ensemble, sizes on disk, the sessions'
+	// ends, the environment, and the instruments, the expensive ones only as far
+	// as parts asks. Of the mode the server has the last word while it lets
+	// nobody in, or only read-only clients.
 	Describe(st *fourletter.Status, parts fourletter.Part)
 	// ResetStats is the part of the word srst that lies outside of the server.
 	ResetStats()

@@ -90,16 +90,7 @@ func (c *conn) begin() {
 		return
 	}
 	c.attached = true
-	c.nc.SetReadDeadline(time.Time{})
-	c.srv.mu.RLock()
-	stopping := c.srv.mu.stopping
-	c.srv.mu.RUnlock()
-	c.mu.Lock()
-	closed := c.mu.closed
-	c.mu.Unlock()
-	if stopping || closed {
-		c.stopReading() // the deadline that says so may just have been cleared
-	}
+	c.readUntil(time.Time{})
 }
 
 // account notes how long the answers took that were given here.
@@ -284,6 +275,8 @@ func (w *worker) request(frame []byte) bool {
 	case w.throttled(op):
 		c.srv.stats.throttled(1)
 		w.fail(xid, op, wire.ErrThrottledOp)
+	case row.Quorum && c.readOnly:
+		w.readOnly(xid, op)
 	case row.Quorum:
 		w.forward(xid, op, body)
 	default:
@@ -313,6 +306,9 @@ func (w *worker) read(xid int32, op wire.OpCode, body []byte) {
 	// Only this goroutine adds to the queue, so that it stays empty while the
 	// locks are taken in their order.
 	w.lockTree()
+	if c.mu.closed || c.mu.dismissed {
+		return // taking the locks gave the loop room to let the client go
+	}
 	c.answerRead(xid, op, body)
 	w.reads++
 }
@@ -332,7 +328,8 @@ func (w *worker) forward(xid int32, op wire.OpCode, body []byte) {
 	}
 	r := &w.slots[0]
 	w.slots = w.slots[1:]
-	*r = znode.Request{Conn: c.id, Session: c.mu.reader.Session, Cxid: xid, Op: op, Body: rec, IDs: c.mu.reader.IDs}
+	*r = znode.Request{Conn: c.id, Session: c.mu.reader.Session, Cxid: xid, Op: op, Body: rec, Raw: body,
+		IDs: c.mu.reader.IDs}
 	w.push(item{xid: xid, op: op, state: stateAwaited, size: len(body)})
 	w.reqs = append(w.reqs, r)
 }
@@ -345,6 +342,9 @@ func (w *worker) fail(xid int32, op wire.OpCode, code wire.ErrCode) {
 		return
 	}
 	w.lockTree()
+	if c.mu.closed || c.mu.dismissed {
+		return
+	}
 	c.answerCode(xid, op, code)
 	w.reads++
 }

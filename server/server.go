@@ -27,6 +27,8 @@ type Options struct {
 	Metrics   Metrics // nil: nothing is counted but what the words need
 	Whitelist fourletter.Whitelist
 
+	// SID is the top byte of the ids of sessions on a read-only server.
+	SID                        wire.SID
 	MinTimeoutMs, MaxTimeoutMs int32 // bounds of a session's timeout
 	// SkipACL delivers events without regard to ACLs (zookeeper.skipACL).
 	SkipACL bool
@@ -95,13 +97,14 @@ func (o *Options) fill() {
 	orDefault(&o.QueueRequests, defaultQueueRequests)
 }
 
-// Server is the clients' network of one member. It serves nobody before Serve.
+// Server is the clients' network of one member. It serves nobody before Serve
+// and Open.
 type Server struct {
 	o   Options
 	log *zap.Logger
 	// refusals is log, thinned out when it repeats itself.
 	refusals *zap.Logger
-	member   atomic.Pointer[Member] // nil while not serving
+	member   atomic.Pointer[Member] // nil before Serve
 	began    time.Time              // origin of now
 
 	stats       stats
@@ -117,6 +120,8 @@ type Server struct {
 	mu struct {
 		sync.RWMutex
 		stopping  bool
+		door      door
+		shutFor   string // why the door is closed
 		listeners []net.Listener
 		lastID    znode.ConnID
 		conns     map[znode.ConnID]*conn
@@ -125,6 +130,7 @@ type Server struct {
 		// departed has, until the next Touched, when those sessions were last
 		// heard whose connection has ended: its end takes nothing from them.
 		departed map[wire.SessionID]int64
+		visitors visitors
 		fromAddr map[netip.Addr]int // connections by source
 		extra    int                // connections beyond the limits that may still ask a word
 	}
@@ -144,12 +150,14 @@ func New(o Options) *Server {
 	s.mu.conns = map[znode.ConnID]*conn{}
 	s.mu.sessions = map[wire.SessionID]*conn{}
 	s.mu.departed = map[wire.SessionID]int64{}
+	s.mu.shutFor = "starting"
+	s.mu.visitors.byID = map[wire.SessionID]*visitor{}
 	s.mu.fromAddr = map[netip.Addr]int{}
 	return s
 }
 
 // Listen opens the addresses (host:port each) and accepts connections on them.
-// Until Serve these are closed as soon as they ask for a session, but words are
+// Until Open these are closed as soon as they ask for a session, but words are
 // answered. It gives the addresses as they are: a port 0 has become a port. If
 // one cannot be opened none is.
 func (s *Server) Listen(addrs ...string) ([]net.Addr, error) {
@@ -184,10 +192,10 @@ func (s *Server) Listen(addrs ...string) ([]net.Addr, error) {
 	return bound, nil
 }
 
-// Serve begins to serve clients with m.
+// Serve says who serves: clients are let in from the next Open on.
 func (s *Server) Serve(m Member) { s.member.Store(&m) }
 
-// serving is the member, or nil.
+// serving is the member, or nil before Serve.
 func (s *Server) serving() Member {
 	if m := s.member.Load(); m != nil {
 		return *m
@@ -296,6 +304,7 @@ func (s *Server) unregister(c *conn) {
 		delete(s.mu.sessions, c.session)
 		s.mu.departed[c.session] = c.heard.Load()
 	}
+	s.mu.visitors.parted(c, s.now())
 	if c.wordsOnly {
 		s.mu.extra--
 	}

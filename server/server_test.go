@@ -590,6 +590,7 @@ func TestHandshakeTimeout(t *testing.T) {
 		m := newFakeMember(srv, reg)
 		go m.run()
 		srv.Serve(m)
+		srv.Open(false)
 		pipe := func() *client {
 			here, there := net.Pipe()
 			srv.Handle(here)
@@ -774,6 +775,7 @@ func TestLinger(t *testing.T) {
 				m := newFakeMember(srv, reg)
 				go m.run()
 				srv.Serve(m)
+				srv.Open(false)
 				here, there := net.Pipe()
 				srv.Handle(here)
 				cl := newClient(t, there)

@@ -91,12 +91,13 @@ func (s *Server) Status(parts fourletter.Part) *fourletter.Status {
 	if parts&fourletter.PartIdle != 0 {
 		st.Idle = s.idle(conns)
 	}
-	m := s.serving()
-	if m == nil {
-		st.Mode, st.NotServing = fourletter.ModeNotServing, "starting"
-		return st
+	s.describeDoor(st, parts)
+	if m := s.serving(); m != nil {
+		if st.Mode == fourletter.ModeNotServing {
+			parts &= fourletter.PartMetrics // no word shows more
+		}
+		s.describeTree(st, m.Tree(), parts)
 	}
-	s.describeTree(st, m.Tree(), parts)
 	return st
 }
 
@@ -173,6 +174,11 @@ func (s *Server) describeTree(st *fourletter.Status, t *znode.Tree, parts fourle
 			}
 		})
 	}
+	if parts&fourletter.PartSessions != 0 && st.Mode.ExpiresNobody() {
+		t.Sessions(func(id wire.SessionID, timeoutMs, _ int32) {
+			st.Sessions.Timeouts = append(st.Sessions.Timeouts, fourletter.SessionTimeout{Session: id, TimeoutMs: timeoutMs})
+		})
+	}
 	if parts&fourletter.PartDigests != 0 {
 		for _, d := range t.DigestHistory() {
 			st.Digests = append(st.Digests, fourletter.Digest{Zxid: d.Zxid, Digest: d.Digest})
@@ -182,6 +188,7 @@ func (s *Server) describeTree(st *fourletter.Status, t *znode.Tree, parts fourle
 		st.Quotas = quotas(t)
 	}
 	t.RUnlock()
+	slices.SortFunc(st.Sessions.Timeouts, func(a, b fourletter.SessionTimeout) int { return cmp.Compare(a.Session, b.Session) })
 
 	st.WatchCount = int64(t.WatchCount())
 	if parts&fourletter.PartWatchTotals != 0 {

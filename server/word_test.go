@@ -76,6 +76,53 @@ func TestWords(t *testing.T) {
 	c.eof()
 }
 
+// TestWordsByRole: the role is the Host's to tell; the tree and the door add
+// their part.
+func TestWordsByRole(t *testing.T) {
+	f := start(t)
+	c := f.connect()
+	c.must(1, wire.OpCreate, &wire.CreateRequest{Path: "/e", ACL: wire.OpenACL, Flags: wire.FlagEphemeral}, wire.OK)
+	for _, role := range []struct {
+		status   fourletter.Status
+		isro     string
+		sessions string // what dump says of c's
+		mntr     string
+	}{
+		{fourletter.Status{Mode: fourletter.ModeLeader, PeerState: "leading - broadcast",
+			Leading: fourletter.Leading{ProposalSize: fourletter.Sizes{Last: 48, Min: 36, Max: 172}}}, "rw",
+			"Session Sets (0)/(0):\n", "zk_server_state\tleader\nzk_peer_state\tleading - broadcast\n"},
+		{fourletter.Status{Mode: fourletter.ModeFollower, PeerState: "following - broadcast"}, "rw",
+			"Global Sessions(1):\n" + c.id.String() + "\t10000ms\n", "zk_server_state\tfollower\nzk_peer_state\tfollowing - broadcast\n"},
+		{fourletter.Status{Mode: fourletter.ModeObserver, PeerState: "observing - broadcast", ObserverMaster: 3}, "rw",
+			"Global Sessions(1):\n" + c.id.String() + "\t10000ms\n", "zk_peer_state\tobserving - broadcast\nzk_observer_master_id\t3\n"},
+		{fourletter.Status{NotServing: "looking for a leader"}, "null", "", ""},
+	} {
+		name := role.status.Mode.String()
+		f.host.status.Store(&role.status)
+		if got := f.word("isro"); got != role.isro {
+			t.Errorf("%s: isro %q", name, got)
+		}
+		if role.status.Mode == fourletter.ModeNotServing {
+			for _, word := range []string{"srvr", "stat", "mntr", "cons", "conf", "dump", "dirs", "wchs", "srst", "crst"} {
+				if got := f.word(word); got != notServingText {
+					t.Errorf("%s: %s %q", name, word, got)
+				}
+			}
+			c.must(3, wire.OpExists, pathOf("/e"), wire.OK) // clients are held all the same
+			continue
+		}
+		for word, part := range map[string]string{"srvr": "\nMode: " + name + "\n", "mntr": role.mntr,
+			"dump": "SessionTracker dump:\n" + role.sessions + "ephemeral nodes dump:\nSessions with Ephemerals (1):\n"} {
+			if got := f.word(word); !strings.Contains(got, part) {
+				t.Errorf("%s: %q is not in %s\n%s", name, part, word, got)
+			}
+		}
+		if sizes := strings.HasSuffix(f.word("srvr"), "Proposal sizes last/min/max: 48/36/172\n"); sizes != (role.status.Mode == fourletter.ModeLeader) {
+			t.Errorf("%s shows sizes of proposals: %v", name, sizes)
+		}
+	}
+}
+
 func TestWordsNotAllowed(t *testing.T) {
 	f := start(t, func(o *Options) { o.Whitelist, _ = fourletter.ParseWhitelist("ruok", false) })
 	for word, want := range map[string]string{

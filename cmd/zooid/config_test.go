@@ -70,51 +70,6 @@ func TestDynamicConfiguration(t *testing.T) {
 	}
 }
 
-// As the entry point of ZooKeeper's image, the variables are a beginning: what
-// they have written once belongs to the operator.
-func TestContainerVariables(t *testing.T) {
-	root := t.TempDir()
-	env := map[string]string{
-		"ZOO_CONF_DIR": filepath.Join(root, "conf"), "ZOO_DATA_DIR": filepath.Join(root, "data"),
-		"ZOO_DATA_LOG_DIR": filepath.Join(root, "datalog"), "ZOO_TICK_TIME": "1500", "ZOO_MY_ID": "3",
-		"ZOO_SERVERS": "server.3=localhost:2888:3888;2199",
-	}
-	cfg, err := readConfig("", env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(root, "conf", "zoo.cfg")
-	if cfg.Source != file || cfg.Clients.Addr.Port != 2199 || cfg.Ensemble.SID != 3 || cfg.Sessions.Tick.Milliseconds() != 1500 {
-		t.Errorf("%+v", cfg)
-	}
-	if myid := read(t, filepath.Join(root, "data", "myid")); myid != "3\n" {
-		t.Errorf("myid is %q", myid)
-	}
-	written := read(t, file)
-
-	env["ZOO_TICK_TIME"], env["ZOO_MY_ID"] = "9999", "4"
-	if cfg, err = readConfig("", env); err != nil || cfg.Sessions.Tick.Milliseconds() != 1500 || cfg.Ensemble.SID != 3 {
-		t.Errorf("the second start has %+v, %v", cfg, err)
-	}
-	if now := read(t, file); now != written {
-		t.Errorf("zoo.cfg was written again:\n%s", now)
-	}
-	// A file that is named wins over the variables.
-	other := write(t, filepath.Join(root, "other.cfg"), "clientPort=2200\ndataDir="+root+"\n")
-	if cfg, err = readConfig(other, env); err != nil || cfg.Clients.Addr.Port != 2200 {
-		t.Errorf("with a file: %+v, %v", cfg, err)
-	}
-}
-
-func TestContainerDirectoriesThatCannotBeMade(t *testing.T) {
-	root := t.TempDir()
-	file := write(t, filepath.Join(root, "file"), "")
-	_, err := readConfig("", map[string]string{"ZOO_CONF_DIR": filepath.Join(file, "conf"), "ZOO_DATA_DIR": root})
-	wantCode(t, exitUsage, exitCode(withCode(exitUsage, err)), err.Error(), "ZOO_CONF_DIR", file)
-	_, err = readConfig("", map[string]string{"ZOO_CONF_DIR": root, "ZOO_DATA_DIR": filepath.Join(file, "data")})
-	wantCode(t, exitDataDir, exitCode(withCode(exitUsage, err)), err.Error(), "ZOO_DATA_DIR", file)
-}
-
 func TestPrintConfig(t *testing.T) {
 	keys := baseKeys(t)
 	keys["DigestAuthenticationProvider.superDigest"] = "super:verysecret"

@@ -20,6 +20,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if habits := os.Getenv(fakeVariable); habits != "" {
+		os.Exit(fakeMember(habits)) // a process that a test has started
+	}
 	code := testenv.Main(m)
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -106,7 +109,7 @@ func serve(t *testing.T, keys map[string]string, flags ...string) *served {
 		}
 	})
 	testenv.Await(t, 20*time.Second, "the server serves", func() bool {
-		return strings.Contains(s.log.String(), "serving clients on") || len(s.ended) > 0
+		return strings.Contains(s.log.String(), "listening for clients on") || len(s.ended) > 0
 	})
 	if len(s.ended) > 0 {
 		t.Fatalf("the server ended with %d:\n%s", <-s.ended, s.log)
@@ -136,6 +139,32 @@ func (s *served) open() *rawclient.Conn {
 	}
 	s.t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// freePorts finds n ports in a row on which nothing listens on any address, with
+// as many free ones each of the distances above them.
+func freePorts(t *testing.T, n int, above ...int) (first int) {
+	t.Helper()
+	free := func(base int) bool {
+		for _, distance := range append([]int{0}, above...) {
+			for k := range n {
+				l, err := net.Listen("tcp", fmt.Sprintf(":%d", base+distance+k))
+				if err != nil {
+					return false
+				}
+				l.Close()
+			}
+		}
+		return true
+	}
+	for range 100 {
+		// The ranges stay below the ports of outgoing connections.
+		if base := testenv.FreePort(t); base < 30000 && free(base) {
+			return base
+		}
+	}
+	t.Fatal("no free ports in a row")
+	return 0
 }
 
 // wantCode fails unless a command ended with the code and said all of the parts.

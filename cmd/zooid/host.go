@@ -25,6 +25,9 @@ import (
 func (p *process) Describe(st *fourletter.Status, parts fourletter.Part) {
 	st.Version = fourletter.Version(Version, buildTime())
 	st.Mode = fourletter.ModeStandalone
+	if p.cfg.Distributed() {
+		p.describeRole(st)
+	}
 	if p.stopping.Load() {
 		st.Mode, st.NotServing = fourletter.ModeNotServing, "stopping"
 	}
@@ -39,15 +42,23 @@ func (p *process) Describe(st *fourletter.Status, parts fourletter.Part) {
 		st.LogDirSize = dirSize(filepath.Join(p.cfg.Storage.LogDir, "version-2"))
 	}
 	if parts&fourletter.PartSessions != 0 {
-		if buckets, now, err := p.member.SessionBuckets(); err == nil {
-			st.Sessions.Global = expiries(buckets, now)
-		}
+		p.describeSessions(st)
 	}
 	if parts&fourletter.PartEnvironment != 0 {
 		st.Environment = environmentOfProcess()
 	}
 	if parts&fourletter.PartMetrics != 0 {
 		st.Instruments = p.metrics.Snapshot()
+	}
+}
+
+// describeSessions lists the sessions with their ends, where they are expired.
+func (p *process) describeSessions(st *fourletter.Status) {
+	st.Sessions.LocalEnabled = p.cfg.Ensemble.LocalSessions && p.cfg.Distributed()
+	if st.Mode == fourletter.ModeStandalone || st.Mode == fourletter.ModeLeader {
+		if buckets, now, err := p.member.SessionBuckets(); err == nil {
+			st.Sessions.Global = expiries(buckets, now)
+		}
 	}
 }
 
@@ -71,7 +82,24 @@ func (p *process) describeConfig() fourletter.Config {
 		MaxSessionTimeoutMs:     int(p.cfg.Sessions.TimeoutMax.Milliseconds()),
 		ClientPortListenBacklog: p.cfg.Clients.Backlog,
 	}
+	if p.cfg.Distributed() {
+		c.ServerID, c.Member = p.cfg.Ensemble.SID, p.describeMember()
+	}
 	return c
+}
+
+// describeMember is the part of conf that only members of an ensemble have.
+func (p *process) describeMember() *fourletter.MemberConfig {
+	e := &p.cfg.Ensemble
+	m := &fourletter.MemberConfig{InitLimit: e.InitLimitTicks, SyncLimit: e.SyncLimitTicks,
+		Observer: e.Observer, Membership: e.Members.String()}
+	if self := e.Members.Member(e.SID); self != nil {
+		for _, a := range self.Addrs {
+			m.ElectionPorts = append(m.ElectionPorts, a.ElectionPort)
+			m.QuorumPorts = append(m.QuorumPorts, a.QuorumPort)
+		}
+	}
+	return m
 }
 
 // expiries puts the ends of sessions on the wall clock.

@@ -26,6 +26,7 @@ const (
 	exitConnection = 5
 	exitPermission = 6
 	exitNoNode     = 7
+	exitNotServing = 8
 )
 
 // about is what zooid says of itself without a command.
@@ -34,6 +35,7 @@ same files and the same commands in one binary.
 
   zooid serve              a server on port 2181, data below ./zooid-data
   zooid serve zoo.cfg      a server in ZooKeeper's place, on its own data
+  zooid ensemble           three servers on this machine, for trying out
 
 Exit codes:
   0  done
@@ -43,7 +45,8 @@ Exit codes:
   4  an address cannot be listened on
   5  no connection to a server
   6  permission denied
-  7  no such znode`
+  7  no such znode
+  8  a server does not serve`
 
 // codedError is an error that knows its exit code.
 type codedError struct {
@@ -94,7 +97,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate(versionLine())
-	root.AddCommand(newServe(), newBench(), newVersion())
+	root.AddCommand(newServe(), newEnsemble(), newProbe(), newBench(), newVersion())
 	return root
 }
 
@@ -123,7 +126,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	// A second Ctrl-C ends the process at once. A second SIGTERM does not: the
+	// servers of "zooid ensemble" hear of a Ctrl-C twice, from the terminal and
+	// from the ensemble.
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }

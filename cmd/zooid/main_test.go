@@ -84,10 +84,10 @@ func TestHelp(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, help, _ := zooid()
-	wantCode(t, 0, code, help, "zooid serve", "serve ", "bench ", "version ", "completion ")
+	wantCode(t, 0, code, help, "zooid serve", "serve ", "ensemble ", "probe ", "bench ", "version ", "completion ")
 	told := strings.Join(strings.Fields(strings.ReplaceAll(string(doc), "//", "")), " ")
 	for n, means := range []string{"done", "something unexpected", "bad usage or configuration", "the data directory cannot be used",
-		"an address cannot be listened on", "no connection to a server", "permission denied", "no such znode"} {
+		"an address cannot be listened on", "no connection to a server", "permission denied", "no such znode", "a server does not serve"} {
 		if !strings.Contains(help, fmt.Sprintf("  %d  %s\n", n, means)) {
 			t.Errorf("the help does not say that exit code %d means %s", n, means)
 		}
@@ -95,7 +95,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("doc.go does not say that exit code %d means %s", n, means)
 		}
 	}
-	for _, command := range []string{"serve", "bench", "version", "completion"} {
+	for _, command := range []string{"serve", "ensemble", "probe", "bench", "version", "completion"} {
 		code, help, _ := zooid(command, "--help")
 		wantCode(t, 0, code, help, "Usage:\n  zooid "+command)
 	}

@@ -15,10 +15,8 @@ import (
 	"zooid/auth"
 	"zooid/config"
 	"zooid/fourletter"
-	"zooid/peer"
 	"zooid/quorum"
 	"zooid/server"
-	"zooid/session"
 	"zooid/store"
 	"zooid/txnlog"
 	"zooid/wire"
@@ -29,9 +27,11 @@ import (
 // as in ZooKeeper.
 const standaloneSID wire.SID = 1
 
-// Bounds of an orderly end: for the connections to be answered, for writes
-// that nobody waits for any more, and for pages that operators are reading.
+// Bounds of an orderly end: for a start that is under way, for the connections
+// to be answered, for writes that nobody waits for any more, and for pages that
+// operators are reading.
 const (
+	startLimit   = time.Second
 	clientsLimit = 5 * time.Second
 	writesLimit  = 2 * time.Second
 	pagesLimit   = time.Second
@@ -66,8 +66,8 @@ func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
 		go tuneCollector(ctx)
 	}
 	p := &process{cfg: cfg, logger: logger, metrics: admin.NewMetrics(), began: time.Now()}
-	if err := p.start(); err != nil {
-		return errors.Join(err, p.stop(0))
+	if started, err := p.startUntil(ctx); !started {
+		return err
 	}
 	select {
 	case <-ctx.Done():
@@ -81,6 +81,29 @@ func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
 		// No write will be answered any more, so there is nothing to wait for.
 		return errors.Join(withCode(exitDataDir, err), p.stop(0))
 	}
+}
+
+// startUntil starts everything. When ctx ends meanwhile it waits a little and
+// then leaves all as it is, for the process to end with it: to start may take
+// as long as the data is large, or wait for a port. A start acknowledges
+// nothing, so there is nothing to finish.
+func (p *process) startUntil(ctx context.Context) (started bool, err error) {
+	result := make(chan error, 1)
+	go func() { result <- p.start() }()
+	select {
+	case err = <-result:
+	case <-ctx.Done():
+		select {
+		case err = <-result:
+		case <-time.After(startLimit):
+			p.logger.Info("stopped while starting")
+			return false, nil
+		}
+	}
+	if err != nil {
+		return false, errors.Join(err, p.stop(0))
+	}
+	return true, nil
 }
 
 // opening is the first line of the log: what will be served, and by whose word.
@@ -111,17 +134,21 @@ func (p *process) start() error {
 	p.store.Tree().SetRules(znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
 		ExtendedTypes: t.ExtendedTypes, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest})
 	p.makeServer(registry)
-	p.makeMember()
-	p.store.Log().Start()
-	p.member.Start()
+	if err := p.makeMember(); err != nil {
+		return withCode(exitDataDir, err)
+	}
+	// A member that cannot serve clients takes part in no election.
 	addrs, err := p.server.Listen(addr.Listen())
 	if err != nil {
 		return withCode(exitListen, err)
 	}
-	p.server.Serve(p.member)
+	p.store.Log().Start()
+	if err := p.member.Start(); err != nil {
+		return withCode(exitListen, err)
+	}
 	p.listenHTTP()
 	p.upkeep.start(p)
-	p.logger.Info("serving clients on "+addrs[0].String(),
+	p.logger.Info("listening for clients on "+addrs[0].String(),
 		zap.Stringer("zxid", p.store.Tree().LastZxid()), zap.Duration("start", time.Since(p.began)))
 	return nil
 }
@@ -150,7 +177,7 @@ func (p *process) openStore() (err error) {
 	p.store, err = store.Open(store.Options{
 		DataDir: s.DataDir, LogDir: s.LogDir, Log: p.logger,
 		SnapRetain: s.SnapRetain, LogBudget: s.PurgeAfterBytes(), FlushTxns: s.SnapTxns,
-		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync,
+		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync, DeferTail: p.cfg.Distributed(),
 		Durable: func(z wire.Zxid, err error) { p.member.Durable(z, err) },
 		Observe: func(sync txnlog.Sync) {
 			fsyncs(sync.Took)
@@ -171,7 +198,7 @@ func (p *process) makeServer(registry *auth.Registry) {
 		p.logger.Warn("4lw.commands.whitelist names a word that does not exist", zap.String("word", word))
 	}
 	p.server = server.New(server.Options{
-		Logger: p.logger, Auth: registry, Host: p, Metrics: p.metrics, Whitelist: whitelist,
+		Logger: p.logger, SID: p.sid(), Auth: registry, Host: p, Metrics: p.metrics, Whitelist: whitelist,
 		MinTimeoutMs: int32(p.cfg.Sessions.TimeoutMin.Milliseconds()),
 		MaxTimeoutMs: int32(p.cfg.Sessions.TimeoutMax.Milliseconds()),
 		SkipACL:      p.cfg.Tree.SkipACL,
@@ -181,25 +208,6 @@ func (p *process) makeServer(registry *auth.Registry) {
 		ThrottleRequests: t.RequestsMax, ThrottledOpWait: t.OpWait,
 		HandshakeTimeout: c.SessionlessTimeout, KeepAlive: c.KeepAlive,
 	})
-}
-
-func (p *process) makeMember() {
-	sid := standaloneSID
-	if p.cfg.Ensemble.SID != config.UnsetSID {
-		sid = p.cfg.Ensemble.SID
-	}
-	t := &p.cfg.Tree
-	p.member = quorum.NewMember(quorum.Options{
-		Peer: peer.Config{
-			SID: sid, TickMs: p.cfg.Sessions.Tick.Milliseconds(), Keys: session.NewKeys(p.store.SessionSecret()),
-			SweepMs: t.ReapInterval.Milliseconds(), SweepMax: t.ReapPerMinute, NeverUsedMs: t.ReapNeverUsedAfter.Milliseconds(),
-		},
-		Tree: p.store.Tree(), Log: p.store.Log(), Store: p.store, Clients: p.server,
-		Proposed: p.metrics.Counter("proposal_count"),
-		Applied:  p.metrics.Counter("commit_count"),
-		Expired:  p.metrics.Counter("stale_sessions_expired"),
-	})
-	p.config = p.describeConfig()
 }
 
 // listenHTTP opens the operators' listeners. A port that is taken does not keep

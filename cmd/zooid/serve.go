@@ -98,7 +98,8 @@ const builtIn = "built-in defaults"
 func readConfig(file string, env map[string]string) (*config.Config, error) {
 	text, source := []byte(config.DefaultText), builtIn
 	var err error
-	if file == "" {
+	inContainer := file == "" && env["ZOO_CONF_DIR"] != ""
+	if inContainer {
 		if file, err = containerConfig(env); err != nil {
 			return nil, err
 		}
@@ -109,6 +110,18 @@ func readConfig(file string, env map[string]string) (*config.Config, error) {
 			return nil, fmt.Errorf("configuration: %w", err)
 		}
 	}
+	cfg, err := parseConfig(text, source, env)
+	if err != nil {
+		return nil, err
+	}
+	if inContainer {
+		err = checkMyID(cfg, env)
+	}
+	return cfg, errors.Join(err, cfg.Complete())
+}
+
+// parseConfig reads the text of zoo.cfg and the files that it names.
+func parseConfig(text []byte, source string, env map[string]string) (*config.Config, error) {
 	cfg, err := config.Parse(text, source, nil, env)
 	if err != nil {
 		return nil, err
@@ -125,50 +138,7 @@ func readConfig(file string, env map[string]string) (*config.Config, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, withCode(exitDataDir, fmt.Errorf("myid: %w", err))
 	}
-	if err := cfg.Identify(myid); err != nil {
-		return nil, err
-	}
-	return cfg, cfg.Standalone()
-}
-
-// containerConfig does what the entry point of ZooKeeper's official image does:
-// where ZOO_CONF_DIR is set it writes zoo.cfg and myid from the ZOO_* variables,
-// each unless it is there, and gives the name of zoo.cfg.
-func containerConfig(env map[string]string) (file string, err error) {
-	dir := env["ZOO_CONF_DIR"]
-	if dir == "" {
-		return "", nil
-	}
-	text, myid := config.Docker(env)
-	file = filepath.Join(dir, "zoo.cfg")
-	if err := writeNew(file, text); err != nil {
-		return "", fmt.Errorf("ZOO_CONF_DIR: %w", err)
-	}
-	data := env["ZOO_DATA_DIR"]
-	if data == "" {
-		data = "/data"
-	}
-	if err := writeNew(filepath.Join(data, "myid"), myid); err != nil {
-		return "", withCode(exitDataDir, fmt.Errorf("ZOO_DATA_DIR: %w", err))
-	}
-	return file, nil
-}
-
-// writeNew writes a file, in a directory that it makes if need be, unless the
-// file exists.
-func writeNew(file, text string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	return cfg, cfg.Identify(myid)
 }
 
 // printSettings lists what is in force.

@@ -1,0 +1,235 @@
+package quorum
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"zooid/wire"
+)
+
+const (
+	// inChunk is how much memory is taken at once for what is read. Packets keep
+	// it, so there is no copy of their data; what is left is read into.
+	inChunk = 64 << 10
+	// inRoom is the least that a read may bring.
+	inRoom = 4 << 10
+	// inSlab is how many packets are made room for at once, at least.
+	inSlab = 64
+)
+
+// inbound is what a connection has brought and nobody has yet.
+//
+//	0 ≤ given ≤ start ≤ end ≤ len(b)
+type inbound struct {
+	b          []byte
+	given      int // memory before it belongs to whom packets were given
+	start, end int // the bytes not decoded yet
+	slab       []wire.QuorumPacket
+	batch      int // packets in the last batch
+}
+
+// data is what is not decoded yet.
+func (in *inbound) data() []byte { return in.b[in.start:in.end] }
+
+// room gives memory for the next bytes. It grows with what has arrived, not
+// with what a length promises.
+func (in *inbound) room() []byte {
+	pending := in.data()
+	if in.given+len(pending)+inRoom <= len(in.b) {
+		if len(pending) == 0 || len(in.b)-in.end < inRoom {
+			copy(in.b[in.given:], pending)
+			in.start, in.end = in.given, in.given+len(pending)
+		}
+		return in.b[in.end:]
+	}
+	in.replace(make([]byte, max(inChunk, 2*len(pending))), pending)
+	return in.b[in.end:]
+}
+
+// replace takes other memory, with pending in it.
+func (in *inbound) replace(b []byte, pending ...[]byte) {
+	n := 0
+	for _, p := range pending {
+		n += copy(b[n:], p)
+	}
+	in.b, in.given, in.start, in.end = b, 0, 0, n
+}
+
+// decode takes the packets that are there, up to SNAP. Those before an error are
+// good.
+func (in *inbound) decode(limit int) ([]wire.QuorumPacket, error) {
+	if cap(in.slab)-len(in.slab) < max(inSlab/4, in.batch) {
+		in.slab = make([]wire.QuorumPacket, 0, max(inSlab, in.batch+in.batch/2))
+	}
+	first := len(in.slab)
+	var err error
+	for in.start < in.end {
+		p, n, decodeErr := wire.DecodeQuorumPacket(in.data(), limit)
+		if decodeErr != nil || n == 0 {
+			err = decodeErr
+			break
+		}
+		in.start += n
+		if len(p.Data) > 0 || len(p.AuthInfo) > 0 {
+			in.given = in.start
+		}
+		in.slab = append(in.slab, p)
+		if p.Type == wire.PacketSnap {
+			break
+		}
+	}
+	in.batch = len(in.slab) - first
+	return slices.Clip(in.slab[first:]), err
+}
+
+// inStream is what Receive wants of the reader.
+type inStream struct {
+	read func(r io.Reader) error
+	done func(error)
+}
+
+// readPackets reads until the connection's end.
+func (c *channel) readPackets() error {
+	for {
+		batch, err := c.in.decode(c.s.o.MaxPacket)
+		n := len(batch)
+		if n > 0 {
+			if c.finishing() {
+				return errClosed
+			}
+			c.s.o.Events.Packets(c.id, batch)
+		}
+		if err != nil {
+			c.s.refusals.Warn("closing a connection between servers", zap.Stringer("with", c.nc.RemoteAddr()), zap.Error(err))
+			return err
+		}
+		if n > 0 && batch[n-1].Type == wire.PacketSnap {
+			if err := c.readStream(); err != nil {
+				return err
+			}
+			continue
+		}
+		got, err := c.read(c.in.room())
+		c.in.end += got
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// receive hands the reader what it is to do behind SNAP.
+func (c *channel) receive(s *inStream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.ended != nil || c.mu.finishing || c.mu.stream != nil {
+		return false
+	}
+	c.mu.stream = s
+	c.asks <- struct{}{}
+	return true
+}
+
+// readStream waits for Receive and does what it wants.
+func (c *channel) readStream() error {
+	select {
+	case <-c.quit:
+		return errGone
+	case <-c.asks:
+	}
+	c.mu.Lock()
+	s := c.mu.stream
+	c.mu.stream = nil
+	c.mu.Unlock()
+	r := bufio.NewReaderSize(streamReader{c}, streamBuffer)
+	err := s.read(r)
+	if err == nil {
+		ahead, _ := r.Peek(r.Buffered())
+		rest := c.in.data()
+		c.in.replace(make([]byte, max(inChunk, len(ahead)+len(rest))), ahead, rest)
+	}
+	s.done(err)
+	return err
+}
+
+// streamReader gives the bytes of a connection as they come, those first that
+// were read but not decoded.
+type streamReader struct{ c *channel }
+
+// Read implements io.Reader.
+func (r streamReader) Read(p []byte) (int, error) {
+	if in := &r.c.in; in.start < in.end {
+		n := copy(p, in.data())
+		in.start += n
+		return n, nil
+	}
+	return r.c.read(p)
+}
+
+// read waits for bytes. The end of the connection from the other side reads as
+// an error that says so.
+func (c *channel) read(p []byte) (int, error) {
+	c.mu.Lock()
+	c.mu.since = time.Now()
+	c.mu.Unlock()
+	for {
+		n, err := c.nc.Read(p)
+		switch {
+		case n > 0:
+			return n, nil // an error comes again
+		case err == io.EOF:
+			return 0, errClosedByOther
+		case !isTimeout(err):
+			return 0, err
+		}
+		if err := c.patience(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// patience says what a deadline that has struck means: it is not moved on with
+// every read, so it may be about an older one.
+func (c *channel) patience() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch due := c.mu.since.Add(c.mu.timeout); {
+	case c.mu.finishing || c.mu.ended != nil:
+		return errGone
+	case c.mu.timeout == 0:
+		return c.nc.SetReadDeadline(time.Time{})
+	case time.Now().Before(due):
+		return c.nc.SetReadDeadline(due)
+	}
+	return fmt.Errorf("nothing came for %v", c.mu.timeout)
+}
+
+// setTimeout sets how long a read may take from now on.
+func (c *channel) setTimeout(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.finishing || c.mu.ended != nil {
+		return
+	}
+	c.mu.timeout, c.mu.since = d, time.Now()
+	if d == 0 {
+		c.nc.SetReadDeadline(time.Time{})
+	} else {
+		c.nc.SetReadDeadline(c.mu.since.Add(d))
+	}
+}
+
+// discard throws away what still comes until the other end agrees to the end of
+// the connection, or the time for that is over.
+func (c *channel) discard() {
+	b := make([]byte, inRoom)
+	for {
+		if _, err := c.nc.Read(b); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package quorum
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"zooid/wire"
+)
+
+// randomPackets are packets of all sizes, and their bytes.
+func randomPackets(r *rand.Rand, n, largest int) (packets []wire.QuorumPacket, stream []byte) {
+	for i := range n {
+		p := wire.QuorumPacket{Type: wire.PacketType(1 + r.IntN(14)), Zxid: wire.Zxid(i)}
+		switch r.IntN(6) {
+		case 0:
+			p.Data = make([]byte, r.IntN(largest))
+		case 1, 2:
+			p.Data = make([]byte, r.IntN(200))
+		case 3:
+			p.AuthInfo = []wire.ID{{Scheme: "ip", ID: "127.0.0.1"}, {Scheme: "digest", ID: "somebody"}}
+		}
+		for j := 0; j < len(p.Data); j += 97 {
+			p.Data[j] = byte(r.Uint32())
+		}
+		packets = append(packets, p)
+		stream = p.Append(stream)
+	}
+	return packets, stream
+}
+
+// TestInboundKeepsNothingOfWhatItGave reads packets in pieces of any size. Each
+// comes out as it went in, in memory that nothing is written to afterwards.
+func TestInboundKeepsNothingOfWhatItGave(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		packets, stream := randomPackets(r, 400, 40<<10)
+		var in inbound
+		var got []wire.QuorumPacket
+		piece := 1 + r.IntN(1<<uint(r.IntN(18)))
+		for len(stream) > 0 {
+			room := in.room()
+			if len(room) < inRoom {
+				t.Fatalf("seed %d: room for %d bytes", seed, len(room))
+			}
+			n := copy(room[:min(len(room), 1+r.IntN(piece))], stream)
+			in.end += n
+			stream = stream[n:]
+			batch, err := in.decode(defaultMaxPacket)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			got = append(got, batch...)
+		}
+		if len(got) != len(packets) || in.start != in.end {
+			t.Fatalf("seed %d: %d packets of %d, %d bytes left", seed, len(got), len(packets), in.end-in.start)
+		}
+		for i := range got {
+			if !bytes.Equal(got[i].Append(nil), packets[i].Append(nil)) {
+				t.Fatalf("seed %d: packet %d was changed", seed, i)
+			}
+		}
+	}
+}
+
+// Packets without data, as a leader gets by the thousand, take no new memory
+// for their bytes.
+func TestInboundReadsAcksInPlace(t *testing.T) {
+	var in inbound
+	ack := wire.QuorumPacket{Type: wire.PacketAck, Zxid: 1}
+	b := ack.Append(nil)
+	in.room()
+	first := &in.b[0]
+	for range 10000 {
+		in.end += copy(in.room(), b)
+		if batch, err := in.decode(100); len(batch) != 1 || err != nil {
+			t.Fatal(batch, err)
+		}
+	}
+	if &in.b[0] != first {
+		t.Error("the memory was replaced")
+	}
+}
+
+// A length that promises much takes no memory before the bytes come.
+func TestInboundGrowsWithWhatArrives(t *testing.T) {
+	var in inbound
+	head := wire.AppendInt32(wire.AppendInt64(wire.AppendInt32(nil, int32(wire.PacketProposal)), 1), 1<<30)
+	in.end += copy(in.room(), head)
+	if batch, err := in.decode(1 << 30); len(batch) != 0 || err != nil {
+		t.Fatal(batch, err)
+	}
+	for total := len(head); total < 1<<20; {
+		n := len(in.room())
+		in.end += n
+		total += n
+		in.decode(1 << 30)
+		if len(in.b) > 2*total+inChunk {
+			t.Fatalf("%d bytes of memory for %d", len(in.b), total)
+		}
+	}
+}
+
+// A batch ends with SNAP, and what follows it stays as it is.
+func TestInboundStopsBehindSnap(t *testing.T) {
+	var in inbound
+	var b []byte
+	for _, typ := range []wire.PacketType{wire.PacketAck, wire.PacketSnap} {
+		p := wire.QuorumPacket{Type: typ}
+		b = p.Append(b)
+	}
+	in.end += copy(in.room(), append(b, "no packet at all"...))
+	batch, err := in.decode(100)
+	if len(batch) != 2 || err != nil || string(in.data()) != "no packet at all" {
+		t.Errorf("%v, %v, then %q", batch, err, in.data())
+	}
+}
+
+// What stands before an error is delivered.
+func TestInboundGivesWhatIsBeforeAnError(t *testing.T) {
+	var in inbound
+	good := wire.QuorumPacket{Type: wire.PacketPing, Data: []byte{1}}
+	in.end += copy(in.room(), append(good.Append(nil), slices.Repeat([]byte{0xff}, 40)...))
+	if batch, err := in.decode(100); len(batch) != 1 || err == nil {
+		t.Errorf("%v, %v", batch, err)
+	}
+}

@@ -1,0 +1,221 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Between members there are two networks, links for the election and channels
+// for learners, and this is what both do with sockets: dial and listen.
+
+const (
+	defaultBindTries = 3
+	// bindPause is the time between two tries to listen.
+	bindPause = time.Second
+	// acceptPauseMin and acceptPauseMax bound the wait after an accept that went
+	// wrong, for want of file descriptors as a rule.
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
+var errNoAddress = errors.New("no address is known")
+
+// dialFunc connects to host:port.
+type dialFunc func(ctx context.Context, addr string) (net.Conn, error)
+
+// tcpDialer dials TCP, and looks names up each time. Small packets go out at
+// once, as net has it.
+func tcpDialer(keepAlive bool) dialFunc {
+	d := net.Dialer{KeepAlive: keepAlivePeriod(keepAlive)}
+	return func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
+}
+
+// keepAlivePeriod is the setting in terms of net: 0 is the system's period and
+// below 0 is off.
+func keepAlivePeriod(on bool) time.Duration {
+	if on {
+		return 0
+	}
+	return -1
+}
+
+// dialFirst connects to the first of addrs that answers. Each may take its
+// share of the time that is left.
+func dialFirst(ctx context.Context, dial dialFunc, addrs []string, timeout time.Duration) (net.Conn, error) {
+	deadline := time.Now().Add(timeout)
+	err := errNoAddress
+	for i, addr := range addrs {
+		share := time.Until(deadline) / time.Duration(len(addrs)-i)
+		attempt, cancel := context.WithTimeout(ctx, share)
+		nc, dialErr := dial(attempt, addr)
+		cancel()
+		if dialErr == nil {
+			return nc, nil
+		}
+		if i == 0 {
+			err = dialErr
+		} else {
+			err = fmt.Errorf("%w; %w", err, dialErr)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+// troubleOf sorts the reasons why a member is not reached, so that a log tells
+// of a change and not of every try.
+func troubleOf(err error) string {
+	var name *net.DNSError
+	switch {
+	case errors.As(err, &name):
+		return "its name does not resolve"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "it refuses the connection"
+	case isTimeout(err):
+		return "it does not answer"
+	}
+	return err.Error()
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// thinned is a logger for what somebody else can make happen as often as he
+// likes.
+func thinned(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
+	}))
+}
+
+// ports are the listening sockets of one network, and the goroutines of the
+// connections accepted there.
+type ports struct {
+	log       *zap.Logger
+	keepAlive bool
+	accepted  func(nc net.Conn) // has the goroutine and owns the connection
+	ctx       context.Context   // ends the waiting in Listen
+	running   sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		closed    bool
+		listeners []net.Listener
+	}
+}
+
+// listen binds all addrs and accepts on them. Who restarts may find his port
+// still taken, so it is tried several times.
+func (p *ports) listen(addrs []string, tries int) error {
+	if tries <= 0 {
+		tries = defaultBindTries
+	}
+	var bound []net.Listener
+	for _, addr := range addrs {
+		l, err := p.bind(addr, tries)
+		if err != nil {
+			for _, l := range bound {
+				l.Close()
+			}
+			return err
+		}
+		bound = append(bound, l)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range bound {
+		if p.mu.closed {
+			l.Close()
+			continue
+		}
+		p.mu.listeners = append(p.mu.listeners, l)
+		p.running.Go(func() { p.accept(l) })
+	}
+	return nil
+}
+
+func (p *ports) bind(addr string, tries int) (net.Listener, error) {
+	config := net.ListenConfig{KeepAlive: keepAlivePeriod(p.keepAlive)}
+	for try := 1; ; try++ {
+		l, err := config.Listen(p.ctx, "tcp", addr)
+		if err == nil {
+			return l, nil
+		}
+		if try >= tries || !pause(p.ctx, bindPause) {
+			return nil, err // it names the address
+		}
+		p.log.Warn("cannot listen, trying again", zap.String("address", addr), zap.Error(err))
+	}
+}
+
+// pause waits, and is false if ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// accept is the goroutine of a listener. It ends with it only: what goes wrong
+// for a while, like too many open files, must not cut a member off for good.
+func (p *ports) accept(l net.Listener) {
+	wait := acceptPauseMin
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			wait = acceptPauseMin
+			p.running.Go(func() { p.accepted(nc) })
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			if wait == acceptPauseMin {
+				p.log.Error("cannot accept connections for now", zap.Stringer("address", l.Addr()), zap.Error(err))
+			}
+			if !pause(p.ctx, wait) {
+				return
+			}
+			wait = min(2*wait, acceptPauseMax)
+		}
+	}
+}
+
+// addrs is where it listens.
+func (p *ports) addrs() (addrs []net.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.mu.listeners {
+		addrs = append(addrs, l.Addr())
+	}
+	return addrs
+}
+
+// close ends the listening. The connections have to be ended by whom they were
+// given to, before wait.
+func (p *ports) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.closed = true
+	for _, l := range p.mu.listeners {
+		l.Close()
+	}
+}
+
+// wait waits for the goroutines.
+func (p *ports) wait() { p.running.Wait() }
