@@ -1,8 +1,6 @@
 package peer
 
 import (
-	"fmt"
-
 	"zooid/session"
 	"zooid/wire"
 	"zooid/zab"
@@ -11,9 +9,8 @@ import (
 
 // Config is what a peer is told about its place and its rules.
 type Config struct {
-	SID    wire.SID     // top byte of the session ids that it makes
-	TickMs int64        // width of the buckets in which sessions expire
-	Keys   session.Keys // passwords of sessions
+	Zab  zab.Config
+	Keys session.Keys // passwords of the sessions of a member alone
 
 	// SweepMs is the pause between two searches for empty containers and for
 	// TTL nodes past their time; SweepMax the most deletions a minute;
@@ -22,190 +19,183 @@ type Config struct {
 	SweepMs     int64
 	SweepMax    int
 	NeverUsedMs int64
+
+	// LocalSessions says that new sessions exist on their own member only, and
+	// LocalUpgrade that such a session enters the replicated table when it makes
+	// its first ephemeral. Both mean nothing for a member alone.
+	LocalSessions bool
+	LocalUpgrade  bool
+
+	// HoldMs is how long clients are held while there is no role, 0 for not at
+	// all, and HoldMax how many of their requests; 0 is 10,000.
+	HoldMs  int64
+	HoldMax int
 }
 
-// Entry is a transaction for the log: its zxid and its encoding.
-type Entry = wire.Entry
+const holdMax = 10_000 // default of Config.HoldMax
 
-// proposal is a transaction between its proposal and its application, with
-// what its reply needs.
-type proposal struct {
-	txn  *wire.Txn
-	conn znode.ConnID
-	op   wire.OpCode // what was asked; the txn of a refused request says OpError
-}
+// phase is what becomes of clients' requests.
+type phase uint8
 
-// waitingSync is a sync and the last proposal before it. Its outcome comes when
-// that is applied: a client that has just seen the outcome of a write must not
-// be told an older zxid by the sync that it sent behind it.
-type waitingSync struct {
-	r     *znode.Request
-	after wire.Zxid
-}
+const (
+	phaseShut   phase = iota // there is no role: nobody is served
+	phaseHold                // there is no role yet again: requests wait
+	phaseResume              // there is, and the shell is being asked who is still here
+	phaseOpen                // requests are served
+)
 
 // Peer is the machine. Its zero value is not usable; see New.
+//
+// The calls of zab.Machine are made on the peer, which has Start, Tick,
+// Deadline, Ready, Installed and Status of its own.
 type Peer struct {
-	cfg  Config
-	tree *znode.Tree
-	view *znode.View
-	zab  *zab.Solo
+	*zab.Machine
+	cfg   Config
+	tree  *znode.Tree
+	alone bool
 
-	// inFlight holds the proposals that are not applied, oldest first; the
-	// first committed of them are final.
-	inFlight  []proposal
+	// nowMs is the time of the last Tick, timeMs the wall clock at that time: it
+	// is set whenever a call says it, and goes with nowMs in between.
+	nowMs, timeMs int64
+
+	role    zab.RoleChange
+	phase   phase
+	told    Serving // what the shell has been told last
+	holding hold
+
+	// queue holds the transactions that are not applied, oldest first; the first
+	// committed of them are final. The others are a leader's proposals.
+	queue     []pending
 	committed int
+	handed    wire.Zxid // last zxid that became final
+	proposed  wire.Zxid // last zxid of the leader's proposals
+	outcomes  []outcome // that need no transaction, oldest first
+	broken    error
 
-	ready Ready
+	// latest has the connection with which each session that came back did so.
+	latest map[wire.SessionID]znode.ConnID
+
+	leader  leader
+	learner learner
+	local   localSessions
+	syncs   syncs
+
+	ready Ready  // what has gathered for the shell, without zab's part
 	chunk []byte // holds encodings, see encode
-	// syncs wait for the proposals that were made before them, oldest first.
-	syncs []waitingSync
 
-	clock   session.Clock
-	tracker *session.Tracker
-	ids     *session.IDs
-	sweep   sweep
+	clock session.Clock
+	gapMs int64 // the plan of the last Advance
+	ids   *session.IDs
+	sweep sweep
 }
 
-// Ready is what the peer wants done outside of it. It is valid until the next
-// call that changes the peer.
-type Ready struct {
-	// Entries are to be appended to the log, in this order. Their payloads
-	// belong to the receiver.
-	Entries []Entry
-	// Attached are the answers to re-attachments that need no transaction.
-	Attached []Attached
-}
-
-// Attached answers an Attach. A Session of 0 says that there is no such
-// session, or that the password is wrong.
-type Attached struct {
-	Conn      znode.ConnID
-	Session   wire.SessionID
-	TimeoutMs int32
-	Passwd    [16]byte
-}
-
-// New makes the peer of a member alone. The tree has everything that the log
-// has, up to tree.LastZxid(). unixMs is the wall clock in ms since 1970, from
-// which session ids are made. Every session of the tree gets a full timeout.
-func New(cfg Config, tree *znode.Tree, unixMs int64) *Peer {
+// New makes a peer. disk tells what the member's disk holds; the tree is at
+// disk.Committed. unixMs is the wall clock in ms since 1970, from which session
+// ids are made. Start sets it going.
+func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
+	if cfg.HoldMax == 0 {
+		cfg.HoldMax = holdMax
+	}
 	p := &Peer{
+		Machine: zab.New(cfg.Zab, disk),
 		cfg:     cfg,
 		tree:    tree,
-		view:    znode.NewView(tree),
-		zab:     zab.NewSolo(tree.LastZxid()),
-		tracker: session.NewTracker(cfg.TickMs),
-		ids:     session.NewIDs(cfg.SID, unixMs),
+		alone:   cfg.Zab.Ensemble == nil,
+		timeMs:  unixMs,
+		role:    zab.RoleChange{State: wire.Looking},
+		told:    Serving{State: wire.Looking},
+		handed:  tree.LastZxid(),
+		ids:     session.NewIDs(cfg.Zab.SID, unixMs),
 	}
+	p.holding.gone = map[znode.ConnID]struct{}{}
+	p.latest = map[wire.SessionID]znode.ConnID{}
+	p.local.init(cfg.Zab.TickMs)
 	p.sweep.nextMs = unixMs + cfg.SweepMs // as ZooKeeper: the first one an interval after the start
-	tree.Sessions(func(id wire.SessionID, timeoutMs, _ int32) {
-		p.tracker.Add(id, timeoutMs, p.clock.Now())
-		p.ids.Avoid(id)
-	})
+	p.avoidIDs()
 	return p
 }
 
-// Submit takes a client's request. timeMs is the wall clock in ms since 1970,
-// which becomes the time of the transaction. The request's memory must stay
-// unchanged until its outcome.
-func (p *Peer) Submit(r *znode.Request, timeMs int64) {
-	if r.Op == wire.OpSync {
-		p.syncs = append(p.syncs, waitingSync{r, p.zab.Proposed()})
-		return
+// avoidIDs keeps clear of the sessions in the tree.
+func (p *Peer) avoidIDs() {
+	p.tree.Sessions(func(id wire.SessionID, _, _ int32) { p.ids.Avoid(id) })
+}
+
+// Start begins the first election, or the term of a member alone. nowMs is a
+// monotonic clock in ms.
+func (p *Peer) Start(nowMs int64) {
+	p.nowMs = nowMs
+	p.Machine.Start(nowMs)
+}
+
+// Tick tells the time, in ms of the same clock as Start. It comes at the
+// beginning of each round, and at Deadline at the latest.
+func (p *Peer) Tick(nowMs int64) {
+	p.timeMs += nowMs - p.nowMs
+	p.nowMs = nowMs
+	p.Machine.Tick(nowMs)
+	if p.phase == phaseHold && nowMs >= p.holding.untilMs {
+		p.shut("no leader in time")
 	}
-	p.propose(r, timeMs)
 }
 
-// propose makes r's transaction and hands it to the log. A request that is
-// refused takes a zxid as well, as in ZooKeeper.
-func (p *Peer) propose(r *znode.Request, timeMs int64) {
-	txn := p.view.Prepare(r, p.zab.Propose(), timeMs)
-	p.inFlight = append(p.inFlight, proposal{txn: txn, conn: r.Conn, op: r.Op})
-	p.ready.Entries = append(p.ready.Entries, Entry{Zxid: txn.Zxid, Payload: p.encode(txn)})
-}
-
-// chunkBytes is how much memory is taken at once for the encodings of
-// transactions, and chunkSpare how much of it must be left for one more.
-const (
-	chunkBytes = 64 << 10
-	chunkSpare = 1 << 10
-)
-
-// encode encodes a transaction in memory that it shares with its neighbours:
-// an allocation of its own for each would be the dearest part of a small write.
-func (p *Peer) encode(txn *wire.Txn) []byte {
-	if cap(p.chunk)-len(p.chunk) < chunkSpare {
-		p.chunk = make([]byte, 0, chunkBytes)
+// Deadline is when Tick is wanted next, in ms of the clock.
+func (p *Peer) Deadline() int64 {
+	d := p.Machine.Deadline()
+	if p.phase == phaseHold {
+		d = min(d, p.holding.untilMs)
 	}
-	start := len(p.chunk)
-	p.chunk = txn.Append(p.chunk)
-	return p.chunk[start:len(p.chunk):len(p.chunk)]
+	return d
 }
 
-// Durable says that the log has every entry up to z on disk.
-func (p *Peer) Durable(z wire.Zxid) {
-	p.zab.Durable(z)
-	after, upTo := p.zab.Commit()
-	p.committed += int(upTo - after)
-}
-
-// Ready gives what is to be done and forgets it.
-func (p *Peer) Ready() Ready {
-	r := p.ready
-	p.ready = Ready{Entries: r.Entries[len(r.Entries):], Attached: r.Attached[len(r.Attached):]}
-	return r
-}
-
-// Pending reports whether Apply has something to do.
-func (p *Peer) Pending() bool { return p.committed > 0 || p.syncDue() }
-
-// syncDue tells whether the oldest sync need not wait any more.
-func (p *Peer) syncDue() bool {
-	return len(p.syncs) > 0 && p.syncs[0].after <= p.tree.LastZxid()
-}
-
-// Outstanding is the number of proposals that are not applied yet.
-func (p *Peer) Outstanding() int { return len(p.inFlight) }
-
-// Apply applies the next committed transaction and fills out with its result,
-// its events and whom the reply belongs to; the slices in out are reused. A
-// sync has its outcome in its place among them. It reports false, and leaves
-// out alone, if there is nothing more. The caller holds the tree's write lock.
-func (p *Peer) Apply(out *znode.Applied) bool {
-	switch {
-	case p.syncDue():
-		r := p.syncs[0].r
-		p.syncs[0] = waitingSync{} // let its memory go
-		p.syncs = p.syncs[1:]
-		*out = znode.Applied{Conn: r.Conn, Session: r.Session, Cxid: r.Cxid, Op: r.Op, Zxid: p.tree.LastZxid(),
-			Multi: out.Multi[:0], Events: out.Events[:0]}
-		if body, ok := r.Body.(*wire.PathRequest); ok {
-			out.Path = body.Path
+// Installed answers Ready.Install: if ok, the tree has the content of a snapshot
+// now, and no client is connected any more.
+func (p *Peer) Installed(z wire.Zxid, ok bool) {
+	if ok {
+		clear(p.queue)
+		p.queue, p.committed = p.queue[:0], 0
+		p.handed = p.tree.LastZxid()
+		p.avoidIDs()
+		if p.phase == phaseHold {
+			p.shut("the state was replaced by a snapshot")
 		}
-	case p.committed > 0:
-		p.applyNext(out)
-	default:
-		return false
 	}
-	return true
+	p.Machine.Installed(z, ok)
 }
 
-func (p *Peer) applyNext(out *znode.Applied) {
-	next := p.inFlight[0]
-	p.inFlight[0] = proposal{} // let its memory go
-	p.inFlight = p.inFlight[1:]
-	p.committed--
-	if next.txn.Zxid <= p.tree.LastZxid() {
-		panic(fmt.Sprintf("peer: applying %v after %v", next.txn.Zxid, p.tree.LastZxid()))
-	}
-	p.tree.Apply(next.txn, out)
-	p.view.Applied(next.txn.Zxid)
-	out.Conn, out.Op = next.conn, next.op
-	out.Session, out.Cxid, out.Zxid = next.txn.Session, next.txn.Cxid, next.txn.Zxid
-	if out.Created != 0 {
-		p.tracker.Add(out.Created, out.TimeoutMs, p.clock.Now())
-	}
-	if out.Closed != 0 {
-		p.tracker.Remove(out.Closed)
+// Status is the peer at a glance, for words and metrics: zab's part, and the
+// peer's own figures.
+type Status struct {
+	zab.Status
+	Serving Serving
+
+	Outstanding    int // requests and transactions in work here: proposed, forwarded, to be applied
+	Held           int // requests and attachments that wait for a role
+	PendingSyncs   int
+	Revalidating   int // attachments that wait for the leader's word
+	GlobalSessions int
+	LocalSessions  int
+}
+
+// Status tells it.
+func (p *Peer) Status() Status {
+	return Status{
+		Status:         p.Machine.Status(),
+		Serving:        p.told,
+		Outstanding:    p.Outstanding(),
+		Held:           p.holding.len(),
+		PendingSyncs:   len(p.syncs.waiting) + len(p.leader.syncs),
+		Revalidating:   len(p.learner.revalidating),
+		GlobalSessions: p.tree.SessionCount(),
+		LocalSessions:  len(p.local.sessions),
 	}
 }
+
+// Outstanding is the number of requests and transactions that are in work here:
+// proposed and not applied, or forwarded and not answered.
+func (p *Peer) Outstanding() int { return len(p.queue) + len(p.learner.awaited) }
+
+// leads tells whether this member proposes transactions itself.
+func (p *Peer) leads() bool { return p.leader.view != nil }
+
+// self is this member's id.
+func (p *Peer) self() wire.SID { return p.cfg.Zab.SID }

@@ -10,6 +10,7 @@ import (
 
 	"zooid/session"
 	"zooid/wire"
+	"zooid/zab"
 	"zooid/znode"
 )
 
@@ -18,7 +19,7 @@ import (
 type transcript struct {
 	peer   *Peer
 	tree   *znode.Tree
-	log    []Entry
+	log    []wire.Entry
 	timeMs int64
 	out    strings.Builder
 }
@@ -33,7 +34,11 @@ func newTranscript() *transcript {
 }
 
 func (s *transcript) open() {
-	s.peer = New(Config{SID: 1, TickMs: 1000, Keys: session.NewKeys([]byte("k")), SweepMs: 5000, SweepMax: 12}, s.tree, startMs)
+	last := s.tree.LastZxid()
+	s.peer = New(Config{Zab: zab.Config{SID: 1, TickMs: 1000}, Keys: session.NewKeys([]byte("k")), SweepMs: 5000, SweepMax: 12},
+		s.tree, zab.Disk{Last: last, Committed: last}, startMs)
+	s.peer.Start(0)
+	s.carryOut()
 }
 
 func (s *transcript) run(t *testing.T, d *datadriven.TestData) string {
@@ -48,7 +53,7 @@ func (s *transcript) run(t *testing.T, d *datadriven.TestData) string {
 	case "durable":
 		var z uint64
 		d.ScanArgs(t, "zxid", &z)
-		s.peer.Durable(wire.Zxid(z))
+		s.peer.Logged(wire.Zxid(z))
 	case "advance": // advance gap=50 expected=50 [touch=0x…]
 		s.advance(t, d)
 	case "sweep":
@@ -131,35 +136,44 @@ func (s *transcript) restart(t *testing.T, z wire.Zxid) {
 
 // carryOut does what the member's loop does, in words.
 func (s *transcript) carryOut() {
-	rd := s.peer.Ready()
-	for _, e := range rd.Entries {
-		txn, err := wire.DecodeTxn(e.Payload)
-		if err != nil {
-			panic(err)
+	for {
+		rd := s.peer.Ready()
+		if rd.Empty() && !s.peer.Pending() {
+			return
 		}
-		fmt.Fprintf(&s.out, "append %v %v\n", e.Zxid, txn.Op)
+		for _, e := range rd.Entries {
+			txn, err := wire.DecodeTxn(e.Payload)
+			if err != nil {
+				panic(err)
+			}
+			fmt.Fprintf(&s.out, "append %v %v\n", e.Zxid, txn.Op)
+		}
+		s.log = append(s.log, rd.Entries...)
+		for _, a := range rd.Attached {
+			fmt.Fprintf(&s.out, "attached conn=%d session=%v timeout=%d\n", a.Conn, a.Session, a.TimeoutMs)
+		}
+		var a znode.Applied
+		for s.peer.Apply(&a) {
+			s.applied(&a)
+		}
 	}
-	s.log = append(s.log, rd.Entries...)
-	for _, a := range rd.Attached {
-		fmt.Fprintf(&s.out, "attached conn=%d session=%v timeout=%d\n", a.Conn, a.Session, a.TimeoutMs)
+}
+
+func (s *transcript) applied(a *znode.Applied) {
+	fmt.Fprintf(&s.out, "applied %v conn=%d cxid=%d %v", a.Zxid, a.Conn, a.Cxid, a.Op)
+	if a.Path != "" {
+		fmt.Fprintf(&s.out, " %s", a.Path)
 	}
-	var a znode.Applied
-	for s.peer.Apply(&a) {
-		fmt.Fprintf(&s.out, "applied %v conn=%d cxid=%d %v", a.Zxid, a.Conn, a.Cxid, a.Op)
-		if a.Path != "" {
-			fmt.Fprintf(&s.out, " %s", a.Path)
-		}
-		if a.Err != wire.OK {
-			fmt.Fprintf(&s.out, ": %v", a.Err)
-		}
-		if a.Created != 0 {
-			fmt.Fprintf(&s.out, " created %v timeout=%d", a.Created, a.TimeoutMs)
-		}
-		if a.Closed != 0 {
-			fmt.Fprintf(&s.out, " closed %v", a.Closed)
-		}
-		s.out.WriteByte('\n')
+	if a.Err != wire.OK {
+		fmt.Fprintf(&s.out, ": %v", a.Err)
 	}
+	if a.Created != 0 {
+		fmt.Fprintf(&s.out, " created %v timeout=%d", a.Created, a.TimeoutMs)
+	}
+	if a.Closed != 0 {
+		fmt.Fprintf(&s.out, " closed %v", a.Closed)
+	}
+	s.out.WriteByte('\n')
 }
 
 func parseSession(t *testing.T, text string) wire.SessionID {
@@ -217,7 +231,7 @@ func parseRequest(t *testing.T, f []string) *znode.Request {
 }
 
 func TestTranscripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/alone", func(t *testing.T, path string) {
 		s := newTranscript()
 		datadriven.RunTest(t, path, s.run)
 	})

@@ -1,40 +1,213 @@
 package peer
 
 import (
+	"slices"
+
 	"zooid/session"
 	"zooid/wire"
+	"zooid/zab"
 	"zooid/znode"
 )
 
-// Attach gives a connection a session: a new one for session 0, else the one
-// that it names, if the password is right. timeoutMs is negotiated already.
-// The answer to a new session is the outcome of its transaction, to a
-// re-attachment it comes with Ready.
-//
-// The cxid of a createSession, which nobody else reads, tells every member how
-// the session's password was made.
-func (p *Peer) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeoutMs int32, timeMs int64) {
-	if id == 0 {
-		id = p.ids.Next()
-		p.propose(&znode.Request{Conn: conn, Session: id, Cxid: session.CxidKeyed, Op: wire.OpCreateSession, TimeoutMs: timeoutMs}, timeMs)
-		return
-	}
-	a := Attached{Conn: conn}
-	_, scheme, ok := p.tree.Session(id)
-	// A session whose end is under way because its time is over cannot be
-	// touched, and is as good as gone.
-	if ok && p.cfg.Keys.Check(id, passwd, scheme) && p.tracker.Touch(id, p.clock.Now()) {
-		a.Session, a.TimeoutMs = id, timeoutMs
-		// What the client showed is what it keeps: a session that came from
-		// Java's files goes on with Java's password.
-		copy(a.Passwd[:], passwd)
-		p.tracker.SetTimeout(id, timeoutMs)
-	}
-	p.ready.Attached = append(p.ready.Attached, a)
+// attachment is a connection that wants a session.
+type attachment struct {
+	conn      znode.ConnID
+	id        wire.SessionID // 0: a new one
+	passwd    []byte
+	timeoutMs int32
 }
 
-// Password is what a client of this member's own session id is given.
-func (p *Peer) Password(id wire.SessionID) [16]byte { return p.cfg.Keys.Password(id) }
+// Attach gives a connection a session: a new one for session 0, else the one
+// that it names, if the password is right. timeoutMs is negotiated already.
+// passwd must stay unchanged until the answer. The answer to a new session is
+// the outcome of its transaction, else it comes with Ready.
+func (p *Peer) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeoutMs int32, timeMs int64) {
+	p.timeMs = timeMs
+	a := attachment{conn, id, passwd, timeoutMs}
+	if id != 0 && p.phase != phaseShut && p.local.sessions[id] == nil {
+		p.supersede(a)
+	}
+	switch p.phase {
+	case phaseOpen:
+		p.attach(a)
+	case phaseShut:
+		p.attachReadOnly(a)
+	default:
+		p.keepAttach(a)
+	}
+}
+
+// supersede gives up what an earlier connection of a session here still asks.
+// Its client may have been elsewhere meanwhile, and done more: with the session
+// this member's again, the leader would take that for what comes next. Numbers of
+// connections grow.
+func (p *Peer) supersede(a attachment) {
+	_, scheme, ok := p.tree.Session(a.id)
+	if !ok {
+		scheme = session.CxidJava // this member may be behind
+	}
+	if a.conn <= p.latest[a.id] || !p.cfg.Keys.Check(a.id, a.passwd, scheme) {
+		return
+	}
+	p.latest[a.id] = a.conn
+	p.holding.requests = slices.DeleteFunc(p.holding.requests, func(r *znode.Request) bool {
+		return r.Session == a.id && r.Conn < a.conn
+	})
+}
+
+func (p *Peer) attach(a attachment) {
+	switch {
+	case a.id == 0 && p.cfg.LocalSessions && !p.alone:
+		p.createLocal(a)
+	case a.id == 0:
+		p.createSession(a)
+	case p.local.sessions[a.id] != nil:
+		p.attachLocal(a)
+	case p.leads():
+		p.attachHere(a)
+	default:
+		p.askLeader(a)
+	}
+}
+
+// createSession has a new session entered in the table.
+//
+// The cxid, which nobody else reads, tells how the session's password is made.
+// In an ensemble it is ZooKeeper's, since every member must be able to check it,
+// Java ones included.
+func (p *Peer) createSession(a attachment) {
+	r := &znode.Request{Conn: a.conn, Session: p.ids.Next(), Cxid: session.CxidJava, Op: wire.OpCreateSession, TimeoutMs: a.timeoutMs}
+	if p.alone {
+		r.Cxid = session.CxidKeyed
+	}
+	switch {
+	case !p.leads():
+		p.forward(r)
+	case !p.propose(r, p.self()):
+		p.keepAttach(a)
+	}
+}
+
+// Password is what a client of a session that was made here is given.
+func (p *Peer) Password(id wire.SessionID) [16]byte {
+	if p.alone {
+		return p.cfg.Keys.Password(id)
+	}
+	return session.JavaPassword(id)
+}
+
+// attachHere judges a re-attachment as the leader.
+func (p *Peer) attachHere(a attachment) {
+	_, scheme, ok := p.tree.Session(a.id)
+	// A session whose end is under way because its time is over cannot be
+	// touched, and is as good as gone.
+	ok = ok && p.cfg.Keys.Check(a.id, a.passwd, scheme) && p.leader.tracker.Touch(a.id, p.ceiling())
+	if ok {
+		p.leader.tracker.SetTimeout(a.id, a.timeoutMs)
+		if !p.alone {
+			p.leader.owners[a.id] = p.self()
+		}
+	}
+	p.answer(a, ok)
+}
+
+// answer ends an attachment. What the client showed as its password is what it
+// keeps: a session that came from Java's files goes on with Java's.
+func (p *Peer) answer(a attachment, ok bool) {
+	t := Attached{Conn: a.conn}
+	if ok {
+		t.Session, t.TimeoutMs = a.id, a.timeoutMs
+		copy(t.Passwd[:], a.passwd)
+	} else {
+		delete(p.latest, a.id)
+	}
+	p.ready.Attached = append(p.ready.Attached, t)
+}
+
+// askLeader has the leader say whether a session exists, after a look at the
+// password: this member's tree may be behind.
+func (p *Peer) askLeader(a attachment) {
+	_, scheme, ok := p.tree.Session(a.id)
+	if !ok {
+		scheme = session.CxidJava
+	}
+	if !p.cfg.Keys.Check(a.id, a.passwd, scheme) {
+		p.answer(a, false)
+		return
+	}
+	p.learner.revalidating = append(p.learner.revalidating, a)
+	t := wire.Touch{Session: a.id, TimeoutMs: a.timeoutMs}
+	p.Forward(wire.QuorumPacket{Type: wire.PacketRevalidate, Zxid: noZxid, Data: t.Append(nil)})
+}
+
+// revalidated takes the leader's answer.
+func (p *Peer) revalidated(v wire.Revalidated) {
+	l := &p.learner
+	i := slices.IndexFunc(l.revalidating, func(a attachment) bool { return a.id == v.Session })
+	if i < 0 {
+		return
+	}
+	a := l.revalidating[i]
+	l.revalidating = slices.Delete(l.revalidating, i, i+1)
+	if v.Valid {
+		l.timeouts[a.id] = a.timeoutMs
+	}
+	p.answer(a, v.Valid)
+}
+
+// revalidate answers a learner to which a client has moved: the session is that
+// learner's from now on.
+func (p *Peer) revalidate(f *zab.Forwarded) {
+	var t wire.Touch
+	d := wire.NewDecoder(f.Packet.Data)
+	if t.Decode(&d); d.Err() != nil {
+		return
+	}
+	v := wire.Revalidated{Session: t.Session, Valid: p.leader.tracker.Touch(t.Session, p.ceiling())}
+	if v.Valid {
+		p.leader.owners[t.Session] = f.SID
+		p.leader.tracker.SetTimeout(t.Session, t.TimeoutMs)
+	}
+	p.Reply(f.Conn, wire.QuorumPacket{Type: wire.PacketRevalidate, Zxid: noZxid, Data: v.Append(nil)})
+}
+
+// touchAll takes the sessions that a learner has heard from. Unknown ones have
+// ended meanwhile, or are local.
+func (p *Peer) touchAll(data []byte) {
+	d := wire.NewDecoder(data)
+	for d.Remaining() >= wire.TouchSize {
+		var t wire.Touch
+		t.Decode(&d)
+		if p.leader.tracker.Touch(t.Session, p.ceiling()) && t.TimeoutMs > 0 {
+			p.leader.tracker.SetTimeout(t.Session, t.TimeoutMs)
+		}
+	}
+}
+
+// sessionBegun notes that a createSession has been applied. As in ZooKeeper
+// every learner reports it as heard from, whosever it is.
+func (p *Peer) sessionBegun(id wire.SessionID, timeoutMs int32) {
+	p.ids.Avoid(id)
+	p.local.forget(id)
+	switch {
+	case p.leads():
+		p.leader.tracker.Add(id, timeoutMs, p.ceiling())
+	case p.phase >= phaseResume:
+		p.learner.touched[id] = timeoutMs
+	}
+}
+
+// sessionEnded notes that a closeSession has been applied.
+func (p *Peer) sessionEnded(id wire.SessionID) {
+	delete(p.latest, id)
+	if p.leads() {
+		p.leader.tracker.Remove(id)
+		delete(p.leader.owners, id)
+		return
+	}
+	delete(p.learner.touched, id)
+	delete(p.learner.timeouts, id)
+}
 
 // Advance moves the session clock by the time that has passed since the last
 // call, gapMs, of which expectedMs was the plan. Of a gap far beyond the plan
@@ -42,25 +215,88 @@ func (p *Peer) Password(id wire.SessionID) [16]byte { return p.cfg.Keys.Password
 // clients sent meanwhile is still to be read. It reports whether sessions may
 // be due, so that Touch and Expire should follow.
 func (p *Peer) Advance(gapMs, expectedMs int64) bool {
-	before := p.clock.Now() / p.cfg.TickMs
+	before := p.clock.Now() / p.cfg.Zab.TickMs
 	p.clock.Advance(gapMs, expectedMs)
-	return p.clock.Now()/p.cfg.TickMs != before
+	p.gapMs = expectedMs
+	return p.clock.Now()/p.cfg.Zab.TickMs != before && (p.leads() || len(p.local.sessions) > 0)
 }
 
 // SessionNow is the session clock in ms.
 func (p *Peer) SessionNow() int64 { return p.clock.Now() }
 
+// ceiling is a time of the session clock that is not before now.
+func (p *Peer) ceiling() int64 { return p.clock.Now() + p.gapMs }
+
 // Touch says that a session was heard from at the given ms of the session
 // clock.
-func (p *Peer) Touch(id wire.SessionID, at int64) { p.tracker.Touch(id, at) }
-
-// Expire proposes the end of every session whose time is over.
-func (p *Peer) Expire(timeMs int64) {
-	for _, id := range p.tracker.Due(p.clock.Now()) {
-		p.propose(&znode.Request{Session: id, Op: wire.OpCloseSession}, timeMs)
+func (p *Peer) Touch(id wire.SessionID, at int64) {
+	switch l := &p.learner; {
+	case p.local.touch(id, at):
+	case p.leads():
+		p.leader.tracker.Touch(id, at)
+	case p.phase >= phaseResume && at > l.reported:
+		timeoutMs, ok := l.timeouts[id]
+		if !ok {
+			timeoutMs, _, ok = p.tree.Session(id)
+		}
+		if ok {
+			l.touched[id] = timeoutMs
+		}
 	}
 }
 
-// SessionBuckets visits the sessions by the time of the session clock at which
-// they expire unless they are heard from, for the word dump.
-func (p *Peer) SessionBuckets() []session.Bucket { return p.tracker.Buckets() }
+// Touched ends the calls of Touch that Ready.WantTouched asked for: the leader's
+// PINGs are answered.
+func (p *Peer) Touched() {
+	l := &p.learner
+	if l.pings == 0 {
+		return
+	}
+	list := make([]wire.Touch, 0, len(l.touched))
+	for id, timeoutMs := range l.touched {
+		list = append(list, wire.Touch{Session: id, TimeoutMs: timeoutMs})
+	}
+	slices.SortFunc(list, func(a, b wire.Touch) int {
+		if a.Session < b.Session {
+			return -1
+		}
+		return 1
+	})
+	clear(l.touched)
+	if p.phase >= phaseResume { // else nobody was counted
+		l.reported = p.clock.Now()
+	}
+	for ; l.pings > 0; l.pings-- {
+		p.Pong(list)
+		list = nil
+	}
+}
+
+// Expire ends every session whose time is over and tells how many: global ones
+// as the leader, and the local ones of this member.
+func (p *Peer) Expire(timeMs int64) int {
+	p.timeMs = timeMs
+	if p.phase != phaseOpen {
+		return 0
+	}
+	n := p.expireLocal()
+	if !p.leads() {
+		return n
+	}
+	for _, id := range p.leader.tracker.Due(p.clock.Now()) {
+		if p.propose(&znode.Request{Session: id, Op: wire.OpCloseSession}, p.self()) {
+			n++
+		}
+	}
+	return n
+}
+
+// SessionBuckets are the sessions that this member may end, by the time of the
+// session clock at which they expire unless they are heard from, for the word
+// dump: the leader's, and local ones elsewhere.
+func (p *Peer) SessionBuckets() []session.Bucket {
+	if p.leads() {
+		return p.leader.tracker.Buckets()
+	}
+	return p.local.tracker.Buckets()
+}

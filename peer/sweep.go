@@ -17,6 +17,7 @@ type sweep struct{ nextMs int64 }
 // ZooKeeper spaces the deletions over the interval; here the share of the
 // interval goes out at once, for they cost a group commit.
 func (p *Peer) Sweep(timeMs int64) {
+	p.timeMs = timeMs
 	if p.cfg.SweepMs <= 0 || timeMs < p.sweep.nextMs {
 		// A clock that was set back must not stop the sweeps for longer than
 		// their interval.
@@ -26,8 +27,11 @@ func (p *Peer) Sweep(timeMs int64) {
 		return
 	}
 	p.sweep.nextMs = timeMs + p.cfg.SweepMs
+	if !p.leads() || p.phase != phaseOpen {
+		return
+	}
 	share := int64(p.cfg.SweepMax) * p.cfg.SweepMs / msPerMinute
 	for _, path := range p.tree.Reapable(timeMs, p.cfg.NeverUsedMs, int(max(share, 1))) {
-		p.propose(&znode.Request{Op: wire.OpDeleteContainer, Body: &wire.DeleteContainerRequest{Path: path}}, timeMs)
+		p.propose(&znode.Request{Op: wire.OpDeleteContainer, Body: &wire.DeleteContainerRequest{Path: path}}, p.self())
 	}
 }

@@ -14,7 +14,8 @@ import (
 const PasswordSize = 16
 
 // How the password of a session came about, as the cxid of its createSession
-// txn tells: ZooKeeper leaves it 0, Zooid writes 1.
+// txn tells: ZooKeeper and a Zooid in an ensemble leave it 0, a Zooid alone
+// writes 1.
 const (
 	CxidJava    int32 = 0  // JavaPassword
 	CxidKeyed   int32 = 1  // Keys.Password
@@ -24,7 +25,8 @@ const (
 // JavaPassword is the password that a ZooKeeper server gives to session id: the
 // first 16 bytes of a java.util.Random seeded with the id and a fixed constant.
 // Anyone can compute it; it is accepted for sessions that ZooKeeper made, so
-// that their clients can move here.
+// that their clients can move here, and given to those of an ensemble, so that
+// their clients can move to any member.
 func JavaPassword(id wire.SessionID) (p [PasswordSize]byte) {
 	const (
 		superSecret = 0xB3415C00 // SessionTrackerImpl's constant
@@ -39,8 +41,7 @@ func JavaPassword(id wire.SessionID) (p [PasswordSize]byte) {
 	return p
 }
 
-// Keys makes and checks passwords with a secret that all members share. It is
-// immutable.
+// Keys makes and checks passwords with a member's secret. It is immutable.
 type Keys struct{ secret []byte }
 
 // NewKeys uses secret, of which it keeps a copy.

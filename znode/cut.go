@@ -69,6 +69,8 @@ type Cut struct {
 	next  int
 	saved []savedRecord // frozen states of nodes that were changed again meanwhile
 	path  []byte
+
+	dropped bool // the tree has other content now, see Adopt
 }
 
 type savedRecord struct {
@@ -134,6 +136,9 @@ func (c *Cut) Drain(max int, visit func(path []byte, r *Record)) (more bool) {
 	t := c.tree
 	t.RLock()
 	defer t.RUnlock()
+	if c.dropped {
+		return false
+	}
 	var r Record
 	for ; max > 0 && c.next < c.nodes.len; max-- {
 		n := c.nodes.at(c.next)

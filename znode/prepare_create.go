@@ -19,8 +19,11 @@ func prepareCreate(v *View, r *Request, op wire.OpCode, body wire.Record) (wire.
 	if code != wire.OK {
 		return nil, code
 	}
-	if code := v.checkSession(r.Session); code != wire.OK {
+	if code := v.checkSession(r); code != wire.OK {
 		return nil, code
+	}
+	if r.Local && isEphemeral(op, req.Flags) && !v.HasSession(r.Session) {
+		return nil, wire.ErrSessionExpired // nobody would ever delete it
 	}
 	parentPath, code := parentOf(req.Path)
 	if code != wire.OK {

@@ -6,7 +6,7 @@ import "zooid/wire"
 // parent at all is a bad path; any other that names nothing is NONODE.
 func prepareDelete(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.TxnBody, wire.ErrCode) {
 	req := body.(*wire.DeleteRequest)
-	if code := v.checkSession(r.Session); code != wire.OK {
+	if code := v.checkSession(r); code != wire.OK {
 		return nil, code
 	}
 	parentPath, code := parentOf(req.Path)

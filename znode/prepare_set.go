@@ -30,7 +30,7 @@ func prepareSetData(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.
 // target makes the checks that setData and check begin with, and finds the
 // node.
 func (v *View) target(r *Request, path string, perm int32) (s state, code wire.ErrCode) {
-	if code := v.checkSession(r.Session); code != wire.OK {
+	if code := v.checkSession(r); code != wire.OK {
 		return s, code
 	}
 	if !validPath(path) {
@@ -49,7 +49,7 @@ func (v *View) target(r *Request, path string, perm int32) (s state, code wire.E
 // prepareSetACL serves setACL. The ACL is judged before the node is looked for.
 func prepareSetACL(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.TxnBody, wire.ErrCode) {
 	req := body.(*wire.SetACLRequest)
-	if code := v.checkSession(r.Session); code != wire.OK {
+	if code := v.checkSession(r); code != wire.OK {
 		return nil, code
 	}
 	if !validPath(req.Path) {
@@ -95,7 +95,7 @@ func prepareReconfig(v *View, r *Request, _ wire.OpCode, _ wire.Record) (wire.Tx
 	if !v.t.rules.ReconfigEnabled {
 		return nil, wire.ErrReconfigDisabled
 	}
-	if code := v.checkSession(r.Session); code != wire.OK {
+	if code := v.checkSession(r); code != wire.OK {
 		return nil, code
 	}
 	return nil, wire.ErrUnimplemented

@@ -17,10 +17,37 @@ type Request struct {
 	// Body is what DecodeRequest made of the frame; nil for operations without
 	// a body (closeSession, createSession).
 	Body wire.Record
+	// Raw is what Body was decoded from, the request's bytes behind the header:
+	// a learner forwards them as they came. Never changed afterwards.
+	Raw []byte
 	// IDs are the identities of the connection when it was received; never
 	// changed afterwards.
 	IDs       []wire.ID
 	TimeoutMs int32 // createSession only: negotiated
+
+	// Refused, if not OK, is why the request was refused before it was looked
+	// at: it becomes an error txn with this code.
+	Refused wire.ErrCode
+	// Local says that the session is known to its own member only, which is to be
+	// believed: it may do everything but own ephemerals.
+	Local bool
+}
+
+// MakesEphemeral tells whether the request would create an ephemeral, alone or
+// as part of a multi.
+func (r *Request) MakesEphemeral() bool {
+	switch body := r.Body.(type) {
+	case *wire.CreateRequest:
+		return isEphemeral(r.Op, body.Flags)
+	case *wire.MultiRequest:
+		for i := range body.Ops {
+			op, part := partOf(&body.Ops[i])
+			if c, ok := part.(*wire.CreateRequest); ok && isEphemeral(op, c.Flags) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Rules is what the server's configuration says about requests. The zero

@@ -90,7 +90,9 @@ func (v *View) Prepare(r *Request, zxid wire.Zxid, timeMs int64) *wire.Txn {
 	v.zxid, v.timeMs = zxid, timeMs
 	txn := &wire.Txn{TxnHeader: wire.TxnHeader{Session: r.Session, Cxid: r.Cxid, Zxid: zxid, TimeMs: timeMs, Op: r.Op}}
 	code := wire.ErrUnimplemented
-	if o := row(r.Op); o != nil && o.prepare != nil && o.from != inMulti {
+	if r.Refused != wire.OK {
+		code = r.Refused
+	} else if o := row(r.Op); o != nil && o.prepare != nil && o.from != inMulti {
 		txn.Body, code = o.prepare(v, r, r.Op, r.Body)
 	}
 	if code != wire.OK {
@@ -253,19 +255,26 @@ func (v *View) touchSession(id wire.SessionID) *pendingSession {
 	return s
 }
 
-// checkSession tells whether a request of this session may still be prepared:
-// it is in the table, or will be, and nothing in flight ends it.
-func (v *View) checkSession(id wire.SessionID) wire.ErrCode {
-	if s := v.sessions[id]; s != nil && (s.ended || s.begun) {
-		if s.ended {
-			return wire.ErrSessionExpired
-		}
+// checkSession tells whether a request of its session may still be prepared:
+// the session is in the table, or will be, and nothing in flight ends it.
+func (v *View) checkSession(r *Request) wire.ErrCode {
+	switch s := v.sessions[r.Session]; {
+	case s != nil && s.ended:
+		return wire.ErrSessionExpired
+	case s != nil && s.begun, r.Local, v.HasSession(r.Session):
 		return wire.OK
 	}
-	if _, _, ok := v.t.Session(id); !ok {
-		return wire.ErrSessionExpired
+	return wire.ErrSessionExpired
+}
+
+// HasSession tells whether a session is in the replicated table, or will be
+// once the proposals in flight commit.
+func (v *View) HasSession(id wire.SessionID) bool {
+	if s := v.sessions[id]; s != nil && (s.begun || s.ended) {
+		return s.begun
 	}
-	return wire.OK
+	_, _, ok := v.t.Session(id)
+	return ok
 }
 
 // permits tells whether whoever made r has the permission under acl.

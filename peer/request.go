@@ -1,0 +1,215 @@
+package peer
+
+import (
+	"zooid/wire"
+	"zooid/zab"
+	"zooid/znode"
+)
+
+// awaited is a request that was forwarded: the leader's transactions for this
+// member's requests come in the order of the requests.
+type awaited struct {
+	r *znode.Request
+	n int64 // how many were forwarded with it
+	// here, if not nil, is an outcome of this member's own that has its place
+	// behind the requests before it, and behind this many syncs.
+	here  *outcome
+	syncs int64
+}
+
+// Submit takes a client's request. timeMs is the wall clock in ms since 1970,
+// which becomes the time of the transaction. The request's memory must stay
+// unchanged until its outcome.
+//
+// The outcomes of a connection's requests come in the order of their
+// submission. A connection that is dropped gets none any more.
+func (p *Peer) Submit(r *znode.Request, timeMs int64) {
+	p.timeMs = timeMs
+	if len(p.latest) > 0 && r.Conn < p.latest[r.Session] {
+		return // see supersede
+	}
+	if len(p.holding.gone) > 0 {
+		if _, gone := p.holding.gone[r.Conn]; gone {
+			return
+		}
+	}
+	switch p.phase {
+	case phaseOpen:
+		p.route(r)
+	case phaseShut:
+		if r.Op == wire.OpCloseSession && p.local.sessions[r.Session] != nil {
+			p.closeLocal(r)
+		}
+	default:
+		p.keep(r)
+	}
+}
+
+// route sends a request the way that it takes in this role.
+func (p *Peer) route(r *znode.Request) {
+	if len(p.local.sessions) > 0 && p.routeLocal(r) {
+		return
+	}
+	switch {
+	case r.Op == wire.OpSync:
+		p.sync(r)
+	case p.leads():
+		if !p.propose(r, p.self()) {
+			p.keep(r)
+		}
+	default:
+		p.forward(r)
+	}
+}
+
+// propose makes r's transaction and has it broadcast. A request that is refused
+// takes a zxid as well, as in ZooKeeper: learners wait for it. It is false, and
+// nothing has happened, if the term is about to end.
+func (p *Peer) propose(r *znode.Request, origin wire.SID) bool {
+	z, ok := p.NextZxid()
+	if !ok {
+		return false
+	}
+	if !p.alone {
+		p.admit(r, origin)
+	}
+	txn := p.leader.view.Prepare(r, z, p.timeMs)
+	q := pending{txn: txn, conn: r.Conn, op: r.Op, r: r}
+	if zab.Mistaken(zab.ReplyBeforeCommit) {
+		p.answerEarly(&q)
+	}
+	p.queue = append(p.queue, q)
+	p.proposed = z
+	p.Propose(p.encode(txn))
+	return true
+}
+
+// admit looks whether a request may come from this member: a session has one
+// owner, so that what was sent before a client moved cannot be done behind what
+// it sent afterwards. closeSession is asked for by the leader itself too.
+func (p *Peer) admit(r *znode.Request, origin wire.SID) {
+	if r.Session == 0 || r.Refused != wire.OK || r.Op == wire.OpCloseSession {
+		return
+	}
+	if r.Op == wire.OpCreateSession {
+		p.leader.owners[r.Session] = origin
+		return
+	}
+	if !p.leader.view.HasSession(r.Session) {
+		// With local sessions a learner's word counts, but not on a session that
+		// was made here.
+		if origin != p.self() {
+			r.Local = p.cfg.LocalSessions && !p.madeHere(r.Session)
+		}
+		return
+	}
+	owner, known := p.leader.owners[r.Session]
+	switch {
+	case !known:
+		p.leader.owners[r.Session] = origin
+	case owner != origin && !zab.Mistaken(zab.ForgetMoved):
+		r.Refused = wire.ErrSessionMoved
+	}
+}
+
+// madeHere tells whether this member makes ids like that.
+func (p *Peer) madeHere(id wire.SessionID) bool { return byte(id>>56) == byte(p.self()) }
+
+// chunkBytes is how much memory is taken at once for the encodings of
+// transactions and forwarded requests, and chunkSpare how much of it must be
+// left for one more.
+const (
+	chunkBytes = 64 << 10
+	chunkSpare = 1 << 10
+)
+
+// encode encodes a transaction in memory that it shares with its neighbours:
+// an allocation of its own for each would be the dearest part of a small write.
+func (p *Peer) encode(txn *wire.Txn) []byte {
+	start := p.room()
+	p.chunk = txn.Append(p.chunk)
+	return p.chunk[start:len(p.chunk):len(p.chunk)]
+}
+
+// room makes sure that the chunk has some, and tells where it begins.
+func (p *Peer) room() int {
+	if cap(p.chunk)-len(p.chunk) < chunkSpare {
+		p.chunk = make([]byte, 0, chunkBytes)
+	}
+	return len(p.chunk)
+}
+
+// forward sends a request to the leader. Its outcome is the transaction that
+// comes back.
+func (p *Peer) forward(r *znode.Request) {
+	p.learner.forwarded++
+	p.learner.awaited = append(p.learner.awaited, awaited{r: r, n: p.learner.forwarded})
+	p.sendRequest(r)
+}
+
+// sendRequest sends REQUEST.
+func (p *Peer) sendRequest(r *znode.Request) {
+	start := p.room()
+	f := wire.ForwardedRequest{Session: r.Session, Cxid: r.Cxid, Op: r.Op, Body: r.Raw}
+	p.chunk = f.Append(p.chunk)
+	switch {
+	case r.Op == wire.OpCreateSession:
+		p.chunk = wire.AppendInt32(p.chunk, r.TimeoutMs)
+	case r.Raw == nil && r.Body != nil:
+		p.chunk = r.Body.Append(p.chunk)
+	}
+	p.Forward(wire.QuorumPacket{Type: wire.PacketRequest, Zxid: noZxid, AuthInfo: r.IDs,
+		Data: p.chunk[start:len(p.chunk):len(p.chunk)]})
+}
+
+// noZxid is the zxid of packets that have none.
+const noZxid wire.Zxid = -1
+
+// forwarded takes what a learner sends.
+func (p *Peer) forwarded(f *zab.Forwarded) {
+	switch {
+	case p.role.State != wire.Leading:
+	case !p.leads():
+		p.leader.early = append(p.leader.early, *f)
+	case f.Packet.Type == wire.PacketRequest:
+		p.forwardedRequest(f)
+	case f.Packet.Type == wire.PacketRevalidate:
+		p.revalidate(f)
+	case f.Packet.Type == wire.PacketPing:
+		p.touchAll(f.Packet.Data)
+	}
+}
+
+// forwardedRequest takes a request that a learner has forwarded. Whatever it is,
+// it becomes one transaction, for the learner waits for that: with ZooKeeper one
+// that cannot be decoded ends the leader.
+func (p *Peer) forwardedRequest(f *zab.Forwarded) {
+	var q wire.ForwardedRequest
+	d := wire.NewDecoder(f.Packet.Data)
+	if q.Decode(&d); d.Err() != nil {
+		return // it does not even say whose it is
+	}
+	if q.Op == wire.OpSync {
+		p.leader.syncs = append(p.leader.syncs, learnerSync{conn: f.Conn, after: p.proposed, confirm: p.confirm()})
+		return
+	}
+	r := &znode.Request{Session: q.Session, Cxid: q.Cxid, Op: q.Op, Raw: q.Body, IDs: f.Packet.AuthInfo}
+	switch q.Op {
+	case wire.OpCreateSession:
+		d := wire.NewDecoder(q.Body)
+		if r.TimeoutMs = d.Int32(); d.Err() != nil {
+			r.Refused = wire.ErrMarshalling
+		}
+	case wire.OpCloseSession:
+	default:
+		if row, ok := znode.LookupOp(q.Op); !ok || !row.Quorum {
+			r.Refused = wire.ErrUnimplemented
+			break
+		}
+		body, err := znode.DecodeRequest(q.Op, q.Body)
+		if r.Body = body; err != nil {
+			r.Refused = wire.CodeOf(err)
+		}
+	}
+	p.propose(r, f.SID)
+}

@@ -1,0 +1,297 @@
+package peer
+
+import (
+	"slices"
+
+	"zooid/session"
+	"zooid/wire"
+	"zooid/zab"
+	"zooid/znode"
+)
+
+// leader is what a leader knows beyond its tree. It begins with the term and
+// goes with it; view is nil while there is none.
+type leader struct {
+	view    *znode.View
+	tracker *session.Tracker
+	// owners has the member at which each session was last attached. A session
+	// that no request came from in this term has none yet. nil for a member alone.
+	owners map[wire.SessionID]wire.SID
+	syncs  []learnerSync   // of learners, oldest first
+	early  []zab.Forwarded // came before the initial history was applied
+}
+
+// learner is what a learner knows of its leader's part.
+type learner struct {
+	awaited      []awaited    // forwarded, in order: the transactions will come in the same
+	forwarded    int64        // how many were
+	revalidating []attachment // wait for the leader's word
+	pings        int          // that wait for the sessions heard from
+	// touched are sessions to be reported with the next PING, and timeouts those
+	// that a re-attachment asked for, which the tree does not know.
+	touched  map[wire.SessionID]int32
+	timeouts map[wire.SessionID]int32
+	// reported is the session clock at the last report.
+	reported int64
+}
+
+// hold is what waits for the next role.
+type hold struct {
+	untilMs int64
+	// unsure were handed to a role, of this epoch or before, that did not answer
+	// them. In a later epoch each is in the history with which that begins, or will
+	// never be done.
+	unsure   []*znode.Request
+	epoch    int64
+	attaches []attachment
+	requests []*znode.Request
+	// gone are the connections that were dropped since the last role ended; what
+	// still comes from them must not be done after what was lost.
+	gone map[znode.ConnID]struct{}
+}
+
+func (h *hold) len() int { return len(h.unsure) + len(h.attaches) + len(h.requests) }
+
+// beginRole notes what the member is from now on. Clients are served when the
+// initial history has been applied.
+func (p *Peer) beginRole(r *zab.RoleChange) {
+	if p.role.State != wire.Looking {
+		p.endRole(r.Reason)
+	}
+	p.role = *r
+	p.learner = learner{touched: map[wire.SessionID]int32{}, timeouts: map[wire.SessionID]int32{}, reported: p.learner.reported}
+	// What the last role left open is looked for in the history of this one.
+	for _, r := range p.holding.unsure {
+		p.learner.awaited = append(p.learner.awaited, awaited{r: r})
+	}
+	p.holding.unsure = nil
+	p.syncs.begin()
+}
+
+// serveIfDue begins to serve clients when the initial history is applied.
+func (p *Peer) serveIfDue() {
+	if p.role.State == wire.Looking || p.phase >= phaseResume || p.tree.LastZxid() < p.role.Base || p.broken != nil {
+		return
+	}
+	if p.role.State == wire.Leading {
+		p.takeOffice()
+	}
+	p.local.serve(p.ceiling(), p.cfg.LocalSessions && !p.alone)
+	p.tell(Serving{State: p.role.State, Leader: p.role.Leader, Epoch: p.role.Epoch})
+	if p.phase == phaseHold {
+		p.phase, p.ready.WantAttached = phaseResume, true
+	} else {
+		p.phase = phaseOpen
+		p.learner.awaited = nil
+	}
+	early := p.leader.early
+	p.leader.early = nil
+	for i := range early {
+		p.forwarded(&early[i])
+	}
+}
+
+// takeOffice makes what a leader has beyond its tree. Every session gets a full
+// timeout, for nobody knows when its last leader heard from it.
+func (p *Peer) takeOffice() {
+	p.leader.view = znode.NewView(p.tree)
+	p.leader.tracker = session.NewTracker(p.cfg.Zab.TickMs)
+	if !p.alone {
+		p.leader.owners = map[wire.SessionID]wire.SID{}
+	}
+	p.proposed = p.tree.LastZxid()
+	p.tree.Sessions(func(id wire.SessionID, timeoutMs, _ int32) {
+		heard := p.ceiling()
+		if zab.Mistaken(zab.ExpireEarly) {
+			heard -= int64(timeoutMs)
+		}
+		p.leader.tracker.Add(id, timeoutMs, heard)
+	})
+}
+
+// endRole gives up what the role was made of. Clients are held, and what they
+// have under way is settled with the next role: the history with which that
+// begins has all that was committed, and what it has not can never be, so that
+// it may be asked again. Only where the order of a connection's outcomes would
+// be lost, behind a sync or an outcome of this member's own, it is dropped.
+func (p *Peer) endRole(reason string) {
+	p.holding.gone = map[znode.ConnID]struct{}{}
+	mixed := map[znode.ConnID]bool{}
+	for _, w := range p.syncs.waiting {
+		if w.r != nil {
+			mixed[w.r.Conn] = true
+		}
+	}
+	var attaches []attachment
+	var unsure []*znode.Request
+	for _, q := range p.queue[p.committed:] {
+		switch {
+		case q.conn == 0: // nobody waits here
+		case q.r.Op == wire.OpCreateSession:
+			attaches = append(attaches, attachment{conn: q.conn, timeoutMs: q.r.TimeoutMs})
+		default:
+			unsure = append(unsure, q.r)
+		}
+	}
+	clear(p.queue[p.committed:])
+	p.queue = p.queue[:p.committed]
+	requests, here := p.syncs.end(p.handed)
+	for _, w := range p.learner.awaited {
+		switch {
+		case w.here != nil:
+			here = append(here, *w.here)
+		case w.r.Conn == 0:
+		case w.r.Op == wire.OpCreateSession:
+			attaches = append(attaches, attachment{conn: w.r.Conn, timeoutMs: w.r.TimeoutMs})
+		default:
+			unsure = append(unsure, w.r)
+		}
+	}
+	const why = "its outcomes would be out of order: "
+	for _, o := range here { // what it had to wait for is not answered in its turn
+		p.drop(o.conn, why+reason)
+		o.conn, o.after = 0, 0
+		p.outcomes = append(p.outcomes, o)
+	}
+	for _, r := range unsure {
+		if mixed[r.Conn] {
+			p.drop(r.Conn, why+reason)
+		}
+	}
+	p.holding.unsure = append(unsure, p.holding.unsure...)
+	p.holding.epoch = max(p.holding.epoch, p.role.Epoch)
+	attaches = append(attaches, p.learner.revalidating...)
+	p.holding.attaches = append(attaches, p.holding.attaches...)
+	p.holding.requests = append(requests, p.holding.requests...)
+	p.holding.forgetGone()
+
+	p.leader = leader{}
+	p.learner = learner{reported: p.learner.reported}
+	p.local.endRole()
+	served := p.phase >= phaseResume
+	p.role = zab.RoleChange{State: wire.Looking}
+	switch {
+	case served && p.cfg.HoldMs > 0 && p.holding.len() <= p.cfg.HoldMax:
+		p.phase = phaseHold
+		p.holding.untilMs = p.nowMs + p.cfg.HoldMs
+		p.ready.WantAttached = false
+		p.tell(Serving{State: wire.Looking, Held: true, Reason: reason})
+	case served:
+		p.shut(reason)
+	}
+}
+
+// forgetGone takes out the requests of connections that are dropped.
+func (h *hold) forgetGone() {
+	for _, list := range []*[]*znode.Request{&h.unsure, &h.requests} {
+		*list = slices.DeleteFunc(*list, func(r *znode.Request) bool {
+			_, gone := h.gone[r.Conn]
+			return gone
+		})
+	}
+}
+
+// shut gives up holding clients.
+func (p *Peer) shut(reason string) {
+	p.phase = phaseShut
+	p.ready.WantAttached = false
+	p.holding.attaches, p.holding.requests = nil, nil
+	clear(p.latest)
+	p.tell(Serving{State: wire.Looking, Reason: reason})
+}
+
+// tell has the shell know what clients may do, if it changed.
+func (p *Peer) tell(s Serving) {
+	before := p.told
+	p.told = s
+	if before.State == s.State && before.Held == s.Held && before.Leader == s.Leader && before.Epoch == s.Epoch {
+		return
+	}
+	p.ready.Serving = &s
+}
+
+// keep has a request wait for the next role.
+func (p *Peer) keep(r *znode.Request) {
+	p.holding.requests = append(p.holding.requests, r)
+	p.boundHeld()
+}
+
+// keepAttach has an attachment wait for the next role.
+func (p *Peer) keepAttach(a attachment) {
+	p.holding.attaches = append(p.holding.attaches, a)
+	p.boundHeld()
+}
+
+// boundHeld lets all clients go when too much waits.
+func (p *Peer) boundHeld() {
+	if p.phase == phaseHold && p.holding.len() > p.cfg.HoldMax {
+		p.shut("too many requests wait for a leader")
+	}
+}
+
+// Resume answers Ready.WantAttached with every session that has a connection
+// here. Who has lost its session meanwhile is dropped, and what the others have
+// asked is done now.
+//
+// The tree tells which sessions there are: it is at the history with which the
+// new leader begins. The leader is not asked to revalidate them, since that
+// would also make them this member's, and a session may have moved while its old
+// connection hangs here unnoticed: then what still waits here must be refused,
+// and is, for whoever attached it elsewhere owns it.
+func (p *Peer) Resume(attached []Attachment) {
+	if p.phase != phaseResume {
+		return
+	}
+	p.phase = phaseOpen
+	here := make(map[znode.ConnID]struct{}, len(attached))
+	for _, a := range attached {
+		if !p.resumes(a) {
+			p.drop(a.Conn, "its session has ended")
+			continue
+		}
+		here[a.Conn] = struct{}{}
+	}
+	unsure := p.learner.awaited
+	if p.role.Epoch <= p.holding.epoch { // the leader may still do what it was asked then
+		for _, w := range unsure {
+			p.drop(w.r.Conn, "the outcome of its request is unknown")
+			delete(here, w.r.Conn)
+		}
+	}
+	attaches, requests := p.holding.attaches, p.holding.requests
+	p.learner.awaited, p.holding.attaches, p.holding.requests = nil, nil, nil
+	again := func(r *znode.Request) {
+		if _, ok := here[r.Conn]; ok {
+			p.route(r)
+		}
+	}
+	for _, w := range unsure { // not in the history: asked as if never before
+		again(w.r)
+	}
+	for _, a := range attaches {
+		p.attach(a)
+	}
+	for _, r := range requests {
+		again(r)
+	}
+}
+
+// resumes tells whether a session is still there, and takes over its timeout:
+// the tree, from which a new leader starts, knows only the one that the session
+// began with. A learner reports it with the next PING, since a client that asked
+// for a long timeout may not be heard before a short one is over.
+func (p *Peer) resumes(a Attachment) bool {
+	if p.local.sessions[a.Session] != nil {
+		return true
+	}
+	if _, _, ok := p.tree.Session(a.Session); !ok {
+		return false
+	}
+	if p.leads() {
+		p.leader.tracker.SetTimeout(a.Session, a.TimeoutMs)
+	} else {
+		p.learner.timeouts[a.Session] = a.TimeoutMs
+		p.learner.touched[a.Session] = a.TimeoutMs
+	}
+	return true
+}
