@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"zooid/fourletter"
-	"zooid/wire"
 )
 
 // health is the body of /livez and /readyz.
@@ -15,8 +14,8 @@ type health struct {
 	Mode   string `json:"mode,omitempty"`
 	Zxid   string `json:"zxid,omitempty"`
 	// Leader and Epoch are those of a member of an ensemble.
-	Leader wire.SID `json:"leader,omitempty"`
-	Epoch  int64    `json:"epoch,omitempty"`
+	Leader int64 `json:"leader,omitempty"`
+	Epoch  int64 `json:"epoch,omitempty"`
 }
 
 // livez answers whether the process is worth keeping: 503 asks whoever runs it
@@ -55,7 +54,7 @@ func readyz(status func(fourletter.Part) *fourletter.Status) http.HandlerFunc {
 			return
 		}
 		if s.Mode.Ensemble() {
-			h.Leader, h.Epoch = s.Leader, s.Epoch
+			h.Leader, h.Epoch = int64(s.Leader), s.Epoch
 		}
 		if s.DiskFull {
 			h.Reason = "the disk is full: writes wait for room, reads are served"

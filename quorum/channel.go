@@ -134,9 +134,11 @@ func (s *channels) ListenAddrs() []net.Addr { return s.ports.addrs() }
 func (s *channels) accept(nc net.Conn) {
 	c := s.newChannel(s.nextID(), nc)
 	c.accepted = true
-	if !s.add(c) {
-		s.refusals.Warn("refusing a learner: too many connections", zap.Stringer("from", nc.RemoteAddr()), zap.Int("limit", s.o.MaxAccepted))
-		c.end(errGone)
+	if err := s.add(c); err != nil {
+		if err == errTooMany {
+			s.refusals.Warn("refusing a learner", zap.Stringer("from", nc.RemoteAddr()), zap.Error(err), zap.Int("limit", s.o.MaxAccepted))
+		}
+		c.end(err)
 		return
 	}
 	s.o.Events.Accepted(c.id, nc.RemoteAddr().String())
@@ -146,17 +148,20 @@ func (s *channels) accept(nc net.Conn) {
 func (s *channels) nextID() zab.ConnID { return zab.ConnID(s.lastID.Add(1)) }
 
 // add makes c known, unless there is no room for it.
-func (s *channels) add(c *channel) bool {
+func (s *channels) add(c *channel) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.closed || c.accepted && s.mu.accepted >= s.o.MaxAccepted {
-		return false
+	switch {
+	case s.mu.closed:
+		return errShutdown
+	case c.accepted && s.mu.accepted >= s.o.MaxAccepted:
+		return errTooMany
 	}
 	if c.accepted {
 		s.mu.accepted++
 	}
 	s.mu.channels[c.id] = c
-	return true
+	return nil
 }
 
 func (s *channels) remove(c *channel) {
@@ -212,7 +217,7 @@ func (s *channels) answer(id zab.ConnID) bool {
 // dialled is the rest of the dialling goroutine's life.
 func (s *channels) dialled(id zab.ConnID, nc net.Conn) {
 	c := s.newChannel(id, nc)
-	if !s.answer(id) || !s.add(c) {
+	if !s.answer(id) || s.add(c) != nil {
 		c.end(errGone)
 		return
 	}
@@ -314,6 +319,7 @@ var (
 	errGone          = errors.New("the connection is gone")
 	errClosed        = errors.New("closed by this server")
 	errClosedByOther = errors.New("closed by the other end")
+	errTooMany       = errors.New("too many connections")
 	errShutdown      = errors.New("this server shuts down")
 )
 

@@ -47,7 +47,11 @@ func (in *inbound) room() []byte {
 		}
 		return in.b[in.end:]
 	}
-	in.replace(make([]byte, max(inChunk, 2*len(pending))), pending)
+	size := max(inChunk, 2*len(pending))
+	if in.b == nil {
+		size = 2 * inRoom // who knows whether it will ever say anything
+	}
+	in.replace(make([]byte, size), pending)
 	return in.b[in.end:]
 }
 

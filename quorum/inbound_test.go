@@ -38,7 +38,7 @@ func TestInboundKeepsNothingOfWhatItGave(t *testing.T) {
 		packets, stream := randomPackets(r, 400, 40<<10)
 		var in inbound
 		var got []wire.QuorumPacket
-		piece := 1 + r.IntN(1<<uint(r.IntN(18)))
+		piece := 1 + r.IntN(1<<(6+r.IntN(12)))
 		for len(stream) > 0 {
 			room := in.room()
 			if len(room) < inRoom {

@@ -105,7 +105,7 @@ func (l *links) lost(c *linkConn, err error) {
 	case p.sid > l.o.SID && asked:
 		// Our request to be called back, sent before there was a connection, makes
 		// the other end give up the one that it has; it dials at this moment.
-		p.notUntil = time.Now().Add(redialMin)
+		p.notUntil = time.Now().Add(p.answer)
 		l.want(p)
 	default:
 		l.givenUp(p)

@@ -113,6 +113,7 @@ type link struct {
 	wait     time.Duration // after the next dial that leads to nothing
 	notUntil time.Time     // no dial before
 	callBack []string      // addresses of a greeting, for the next dial
+	answer   time.Duration // how long it may take to call back
 	missed   bool          // the connection is lost, and Unlinked not told yet
 	trouble  string        // why the last dial failed, as it was logged
 }
@@ -184,6 +185,7 @@ func (l *links) ConnectAll() {
 // Close ends all connections and waits for everything to end, the events too.
 // It is not to be called from one of those.
 func (l *links) Close() {
+	l.ports.close() // first, or who loses a connection could dial again in vain
 	l.mu.Lock()
 	l.mu.closed = true
 	for _, p := range l.mu.links {
@@ -194,7 +196,6 @@ func (l *links) Close() {
 	l.mu.changed.Broadcast()
 	l.mu.Unlock()
 	l.cancel()
-	l.ports.close()
 	l.ports.wait()
 	l.running.Wait()
 }
@@ -281,7 +282,9 @@ func (l *links) reachOnce(p *link, callBack []string) {
 		timeout = min(timeout, redialAtOnce)
 	}
 	l.mu.Unlock()
+	began := time.Now()
 	nc, err := dialFirst(l.ctx, l.o.dial, addrs, timeout)
+	trip := time.Since(began)
 	if err == nil && !l.reached(p) {
 		err = l.greet(nc)
 	}
@@ -293,8 +296,12 @@ func (l *links) reachOnce(p *link, callBack []string) {
 	case p.conn != nil: // the member was faster, and would give up its connection for ours
 		nc.Close()
 	case p.sid > l.o.SID:
-		nc.Close() // it calls back
+		// It calls back, which takes two round trips: the greeting's way, its
+		// dial, its greeting's way. Another greeting would undo that.
+		nc.Close()
+		p.answer = min(max(3*trip, redialMin), redialMax)
 		l.postpone(p)
+		p.notUntil = time.Now().Add(max(p.wait, p.answer))
 		l.givenUp(p)
 	default:
 		l.establish(p, nc, nil)
@@ -326,7 +333,7 @@ func (l *links) greet(nc net.Conn) error {
 
 // notReached is what follows a dial that failed. The caller holds l.mu.
 func (l *links) notReached(p *link, err error) {
-	if l.mu.closed {
+	if l.mu.closed || p.conn != nil { // it was reached otherwise
 		return
 	}
 	l.postpone(p)

@@ -353,13 +353,23 @@ func (n *network) stream(s zab.SendSnapshot, stream *store.Stream, began time.Ti
 	})
 }
 
+// readLog reads records for a learner once it has taken what was queued for it
+// before: a learner that is far behind costs one part of the log in memory.
 func (n *network) readLog(r zab.ReadLog) {
-	n.work.Go(func() {
-		part, err := n.e.Disk.ReadLog(r.After, r.MaxBytes)
+	nothing := func(context.Context, io.Writer) error { return nil }
+	n.channels.SendSnapshot(r.Conn, nothing, func(err error) {
 		if err != nil {
-			n.log.Info("the log does not serve a learner, it will get a snapshot", zap.Stringer("after", r.After), zap.Error(err))
+			return // its end is told elsewhere
 		}
-		chunk := zab.LogChunk{After: r.After, Prev: part.Prev, Entries: part.Entries, Behind: part.Behind, Err: err}
-		n.m.post(func() { n.m.peer.LogRead(r.Conn, chunk) })
+		n.work.Go(func() { n.readPart(r) })
 	})
+}
+
+func (n *network) readPart(r zab.ReadLog) {
+	part, err := n.e.Disk.ReadLog(r.After, r.MaxBytes)
+	if err != nil {
+		n.log.Info("the log does not serve a learner, it will get a snapshot", zap.Stringer("after", r.After), zap.Error(err))
+	}
+	chunk := zab.LogChunk{After: r.After, Prev: part.Prev, Entries: part.Entries, Behind: part.Behind, Err: err}
+	n.m.post(func() { n.m.peer.LogRead(r.Conn, chunk) })
 }

@@ -153,10 +153,13 @@ func (p *ports) bind(addr string, tries int) (net.Listener, error) {
 		if err == nil {
 			return l, nil
 		}
-		if try >= tries || !pause(p.ctx, bindPause) {
+		if try >= tries {
 			return nil, err // it names the address
 		}
 		p.log.Warn("cannot listen, trying again", zap.String("address", addr), zap.Error(err))
+		if !pause(p.ctx, bindPause) {
+			return nil, err
+		}
 	}
 }
 

@@ -7,13 +7,17 @@ import (
 	"testing"
 )
 
-// Each mistake of this package that a run without a model of clients can show is
-// found by TestChaos's runs. go test -tags defects ./zab -run TestChaosSees
+// The runs of TestChaos find each mistake of this package but one, for which a
+// voter would have to change its mind four times at the right moments: for that
+// there is TestPromiseCountsOnce. go test -tags defects ./zab -run TestChaosSees
 func TestChaosSeesMistakes(t *testing.T) {
 	defer func() { Mistake = NoDefect }()
 	for _, d := range Defects() {
 		if d > OneVoteFewer {
 			break
+		}
+		if d == CountPromiseTwice {
+			continue
 		}
 		t.Run(d.String(), func(t *testing.T) {
 			for seed := uint64(1); seed <= 3000; seed++ {

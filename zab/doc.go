@@ -2,12 +2,12 @@
 // ZooKeeper's atomic broadcast and its leader election, on ZooKeeper's bytes, as
 // one machine without I/O, clock or goroutine for each member of an ensemble.
 //
-//	 what happened                            what is to be done
-//	 Tick, Notified, Linked,      ┌───────┐   Ready: Entries, SaveEpochs,
-//	 Accepted, Dialled, Packet, ─►│Machine│─► Truncate, Install (disk);
-//	 Closed, Logged, EpochsSaved, └───────┘   Notices, Dial, Sends, Snapshots,
-//	 Propose, Forward, Pong …                 Close (network);
-//	                                          Committed, Role, Forwarded … (peer)
+//	what happened                            what is to be done
+//	Tick, Notified, Linked,      ┌───────┐   Ready: Entries, SaveEpochs,
+//	Accepted, Dialled, Packet, ─►│Machine│─► Truncate, Install (disk);
+//	Closed, Logged, EpochsSaved, └───────┘   Notices, Dial, Sends, Snapshots,
+//	Propose, Forward, Pong …                 Close (network);
+//	                                         Committed, Role, Forwarded … (peer)
 //
 // What happened goes in as calls, what is to be done comes out of Ready as
 // values; one goroutine makes all calls. Time is what Tick said last. The same
@@ -34,7 +34,7 @@
 // What a peer can send wrong ends its connection, or the role, with a reason;
 // what only a caller can do wrong panics.
 //
-// Read machine.go and ready.go, then election.go with vote.go and quorum.go; then
+// Read config.go, machine.go and ready.go, then election.go with vote.go and quorum.go; then
 // leader.go with link.go, choose.go (how a learner is synchronized) and
 // liveness.go (pings, time-outs, confirming); then learner.go with stream.go;
 // history.go is the log as the machine knows it. The transcripts in

@@ -6,8 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"zooid/cmd/zooid/bench"
 	"zooid/integration/rawclient"
@@ -193,4 +195,45 @@ func serveNonsense(t *testing.T) (addr string) {
 		}
 	}()
 	return l.Addr().String()
+}
+
+// A server that is away for a while shows as a gap and as lost connections, and
+// what the run has made is removed all the same.
+func TestBenchOutage(t *testing.T) {
+	keys := baseKeys(t)
+	s := serve(t, keys)
+	type outcome struct {
+		code           int
+		stdout, stderr string
+	}
+	result := make(chan outcome, 1)
+	go func() {
+		code, stdout, stderr := zooid("bench", "outage", "--server", s.addr, "-c2", "--rate", "200", "--duration", "4s", "--warmup", "0s", "--json")
+		result <- outcome{code, stdout, stderr}
+	}()
+	testenv.Await(t, 10*time.Second, "it writes", func() bool {
+		n, _ := strconv.Atoi(testenv.Monitor(t, s.addr)["proposal_count"])
+		return n > 10
+	})
+	began := time.Now()
+	if code := s.stop(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	s = serve(t, keys)
+	away := time.Since(began)
+	out := <-result
+	wantCode(t, 0, out.code, out.stderr)
+	var r bench.Report
+	if err := json.Unmarshal([]byte(out.stdout), &r); err != nil {
+		t.Fatalf("%v\n%s", err, out.stdout)
+	}
+	if r.Errors != 2 || r.Rate != 200 || r.Ops < 20 {
+		t.Errorf("%d connections lost, %d writes: %+v", r.Errors, r.Ops, r)
+	}
+	if gap := time.Duration(r.GapMaxMs * float64(time.Millisecond)); gap < away/4 || gap > away+time.Second {
+		t.Errorf("a gap of %v where the server was away for %v", gap, away)
+	}
+	if kids, err := s.open().Children("/", false); err != nil || fmt.Sprint(kids) != "[zookeeper]" {
+		t.Errorf("left behind: %v, %v", kids, err)
+	}
 }

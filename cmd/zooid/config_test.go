@@ -39,6 +39,13 @@ func TestWithoutAConfiguration(t *testing.T) {
 	}
 }
 
+func TestOpeningOfAMember(t *testing.T) {
+	want := "zooid " + Version + ": server 2 of an ensemble of 3, client port 2181, data in /data (configuration zoo.cfg)"
+	if got := opening(configured(t, three, "2")); got != want {
+		t.Errorf("the log begins with %q, want %q", got, want)
+	}
+}
+
 func TestMyid(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, filepath.Join(dir, "zoo.cfg"), "clientPort=2181\ndataDir="+dir+"\n")

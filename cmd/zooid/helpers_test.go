@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 		os.Exit(fakeMember(habits)) // a process that a test has started
 	}
 	code := testenv.Main(m)
+	if static.folder != "" {
+		os.RemoveAll(static.folder)
+	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left:", err)

@@ -24,12 +24,15 @@ import (
 // Describe fills in what only the process knows of a Status.
 func (p *process) Describe(st *fourletter.Status, parts fourletter.Part) {
 	st.Version = fourletter.Version(Version, buildTime())
-	st.Mode = fourletter.ModeStandalone
-	if p.cfg.Distributed() {
-		p.describeRole(st)
-	}
-	if p.stopping.Load() {
+	switch {
+	case p.stopping.Load():
 		st.Mode, st.NotServing = fourletter.ModeNotServing, "stopping"
+	case !p.started.Load():
+		st.Mode, st.NotServing = fourletter.ModeNotServing, "starting"
+	case p.cfg.Distributed():
+		p.describeRole(st)
+	default:
+		st.Mode = fourletter.ModeStandalone
 	}
 	st.Uptime = time.Since(p.began)
 	st.DiskFull = p.store.Log().NoSpace()

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -78,8 +80,7 @@ func (d *dockerfile) dirs() (dirs []string) {
 	return dirs
 }
 
-// wantOfficial has what the official image promises to those who only change
-// the image's name.
+// The image has what those count on who change nothing but the image's name.
 func TestDockerfile(t *testing.T) {
 	d := readDockerfile(t)
 	for k, v := range map[string]string{"ZOO_CONF_DIR": "/conf", "ZOO_DATA_DIR": "/data", "ZOO_DATA_LOG_DIR": "/datalog"} {
@@ -120,17 +121,30 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// staticBinary builds the image's binary.
+// static is the image's binary, made once in a test process.
+var static struct {
+	once   sync.Once
+	folder string // removed by TestMain
+	err    error
+}
+
 func staticBinary(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "zooid")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/zooid")
-	build.Dir = testenv.ModuleRoot(t)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	static.once.Do(func() {
+		if static.folder, static.err = os.MkdirTemp("", "zooid-test-"); static.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(static.folder, "zooid"), "./cmd/zooid")
+		build.Dir = testenv.ModuleRoot(t)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			static.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if static.err != nil {
+		t.Fatal(static.err)
 	}
-	return binary
+	return filepath.Join(static.folder, "zooid")
 }
 
 // box is a container of the image as far as a process can tell.
@@ -143,7 +157,7 @@ type box struct {
 	log  *output
 }
 
-func newBox(t *testing.T, d *dockerfile, binary string, env ...string) *box {
+func newBox(t *testing.T, d *dockerfile, env ...string) *box {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root can give a process a root directory and another user")
@@ -162,7 +176,7 @@ func newBox(t *testing.T, d *dockerfile, binary string, env ...string) *box {
 	for _, dir := range d.dirs() {
 		err = errors.Join(err, os.Mkdir(filepath.Join(root, dir), 0o755), os.Chown(filepath.Join(root, dir), 1000, 1000))
 	}
-	if err = errors.Join(err, os.Link(binary, filepath.Join(root, "zooid"))); err != nil {
+	if err = errors.Join(err, os.Link(staticBinary(t), filepath.Join(root, "zooid"))); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -218,7 +232,7 @@ func TestImage(t *testing.T) {
 	d := readDockerfile(t)
 	ports := freePorts(t, 3)
 	servers := fmt.Sprintf("ZOO_SERVERS=server.1=127.0.0.1:%d:%d;127.0.0.1:%d", ports+1, ports+2, ports)
-	b := newBox(t, d, staticBinary(t), servers, "ZOO_ADMINSERVER_ENABLED=false")
+	b := newBox(t, d, servers, "ZOO_ADMINSERVER_ENABLED=false")
 	for run := range 2 {
 		b.start()
 		b.awaitHealthy()
@@ -246,7 +260,7 @@ func TestImage(t *testing.T) {
 	}
 	// A volume that belongs to somebody else is named, with who should own it.
 	for dir, code := range map[string]int{"conf": exitUsage, "data": exitDataDir} {
-		b := newBox(t, d, filepath.Join(b.root, "zooid"), servers)
+		b := newBox(t, d, servers)
 		if err := os.Chown(filepath.Join(b.root, dir), 0, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -332,7 +346,12 @@ func TestCompose(t *testing.T) {
 // place of one of its own.
 func TestComposeServes(t *testing.T) {
 	names, env := composeServices(t)
-	d, binary := readDockerfile(t), staticBinary(t)
+	d := readDockerfile(t)
+	if l, err := net.Listen("tcp", "127.7.0.1:2181"); err != nil {
+		t.Skipf("port 2181, on which containers serve, is in use here: %v", err)
+	} else {
+		l.Close()
+	}
 	var hosts strings.Builder
 	for i, name := range names {
 		fmt.Fprintf(&hosts, "127.7.0.%d %s\n", i+1, name)
@@ -347,7 +366,7 @@ func TestComposeServes(t *testing.T) {
 		for k, v := range env[name] {
 			vars = append(vars, k+"="+own.ReplaceAllString(v, fmt.Sprintf("${1}127.7.0.%d:2181", i+1)))
 		}
-		b := newBox(t, d, binary, vars...)
+		b := newBox(t, d, vars...)
 		if err := errors.Join(os.Mkdir(filepath.Join(b.root, "etc"), 0o755),
 			os.WriteFile(filepath.Join(b.root, "etc", "hosts"), []byte(hosts.String()), fs.FileMode(0o644))); err != nil {
 			t.Fatal(err)

@@ -51,6 +51,7 @@ type process struct {
 	gauges  processGauges
 
 	upkeep   upkeeping
+	started  atomic.Bool // the member runs
 	stopping atomic.Bool
 }
 
@@ -112,7 +113,11 @@ func opening(cfg *config.Config) string {
 	if cfg.Source == builtIn {
 		by = "no configuration file given"
 	}
-	return fmt.Sprintf("zooid %s: client port %d, data in %s (%s)", Version, cfg.Clients.Addr.Port, cfg.Storage.DataDir, by)
+	who := ""
+	if cfg.Distributed() {
+		who = fmt.Sprintf("server %d of an ensemble of %d, ", cfg.Ensemble.SID, len(cfg.Ensemble.Members.Members))
+	}
+	return fmt.Sprintf("zooid %s: %sclient port %d, data in %s (%s)", Version, who, cfg.Clients.Addr.Port, cfg.Storage.DataDir, by)
 }
 
 func (p *process) start() error {
@@ -137,6 +142,7 @@ func (p *process) start() error {
 	if err := p.makeMember(); err != nil {
 		return withCode(exitDataDir, err)
 	}
+	restored := p.store.Tree().LastZxid() // the tree is the member's from Start on
 	// A member that cannot serve clients takes part in no election.
 	addrs, err := p.server.Listen(addr.Listen())
 	if err != nil {
@@ -146,10 +152,11 @@ func (p *process) start() error {
 	if err := p.member.Start(); err != nil {
 		return withCode(exitListen, err)
 	}
+	p.started.Store(true)
 	p.listenHTTP()
 	p.upkeep.start(p)
 	p.logger.Info("listening for clients on "+addrs[0].String(),
-		zap.Stringer("zxid", p.store.Tree().LastZxid()), zap.Duration("start", time.Since(p.began)))
+		zap.Stringer("zxid", restored), zap.Duration("start", time.Since(p.began)))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -401,5 +402,84 @@ func TestServeSurvivesNonsense(t *testing.T) {
 	}
 	if _, _, err := s.open().Create("/a", nil, 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// A port towards the other members that is taken ends the start, like one for
+// clients.
+func TestMemberPortTaken(t *testing.T) {
+	port := freePorts(t, 3)
+	for _, taken := range []int{port, port + 1, port + 2} {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", taken))
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, _, said := zooid("serve", memberOf(t, port, "electionPortBindRetry=1\n"))
+		wantCode(t, exitListen, code, said, fmt.Sprintf("127.0.0.1:%d", taken), "in use")
+		l.Close()
+	}
+}
+
+// A start that waits for a port can be ended, and says meanwhile what it is.
+func TestStopWhileStarting(t *testing.T) {
+	port := freePorts(t, 3)
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cmd := testenv.ZooidCommand(t, "serve", memberOf(t, port, "electionPortBindRetry=0\n"))
+	log := new(output)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	testenv.Await(t, 20*time.Second, "it waits", func() bool { return strings.Contains(log.String(), "cannot listen, trying again") })
+	code, _, said := zooid("probe", fmt.Sprintf("127.0.0.1:%d", port))
+	wantCode(t, exitNotServing, code, said, "not currently serving requests")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v\n%s", err, log)
+	}
+}
+
+// memberOf writes the zoo.cfg of a member on three ports from the first on, for
+// clients, for the election and for followers.
+func memberOf(t *testing.T, first int, keys string) (file string) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "data", "myid"), "1\n")
+	return write(t, filepath.Join(dir, "zoo.cfg"), keys+"dataDir="+filepath.Join(dir, "data")+"\nadmin.enableServer=false\npreAllocSize=64\n"+
+		"tickTime=500\ninitLimit=10\nsyncLimit=4\nserver.2=127.0.0.1:1:2\nserver.3=127.0.0.1:3:4\n"+
+		fmt.Sprintf("server.1=127.0.0.1:%d:%d;127.0.0.1:%d\n", first+2, first+1, first))
+}
+
+// A member that cannot find the others does not serve, says so everywhere, and
+// serves those that only want to read where the configuration allows it.
+func TestMemberInAMinority(t *testing.T) {
+	port := freePorts(t, 3)
+	for _, readOnly := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(context.Background())
+		log, ended := new(output), make(chan int, 1)
+		file := memberOf(t, port, fmt.Sprintf("readonlymode.enabled=%v\n4lw.commands.whitelist=*\n", readOnly))
+		go func() { ended <- execute(ctx, []string{"serve", file}, os.Stdout, log) }()
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		want := map[bool]string{false: "not currently serving requests", true: "Mode: read-only"}[readOnly]
+		testenv.Await(t, 20*time.Second, "it says "+want, func() bool {
+			text, err := testenv.Word(addr, "srvr")
+			return err == nil && strings.Contains(text, want)
+		})
+		if isro, err := testenv.Word(addr, "isro"); err != nil || isro != map[bool]string{false: "null", true: "ro"}[readOnly] {
+			t.Errorf("isro says %q, %v", isro, err)
+		}
+		code, table, said := zooid("probe", addr)
+		wantCode(t, exitNotServing, code, table+said, addr)
+		cancel()
+		if code := <-ended; code != 0 {
+			t.Errorf("exit code %d\n%s", code, log)
+		}
 	}
 }

@@ -54,7 +54,7 @@ var special = map[string]struct {
 	"churn":   {"connect, create an ephemeral, close", oneEach, runChurn},
 	"connect": {"--connections handshakes at once", oneEach, runConnect},
 	"idle":    {"--connections sessions that only ping, for --duration", oneEach, runIdle},
-	"outage":  {"writes at --rate from clients on all servers that connect again after a failure: the longest gap", oneEach, runOutage},
+	"outage":  {"writes at --rate from clients on all servers that connect again after a failure: the longest gap", outageLoad, runOutage},
 	"restart": {"start --exec and wait for the first answer to a read", func(*Options) (int, int) { return 1, 1 }, runRestart},
 }
 

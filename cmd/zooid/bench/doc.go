@@ -15,6 +15,6 @@
 // run that was cut short may have left behind.
 //
 // Read bench.go, measure.go, load.go and workload.go for the streams of
-// requests; watch.go, session.go and restart.go have the other workloads;
+// requests; watch.go, session.go, outage.go and restart.go have the others;
 // client.go and place.go are what all of them use, report.go what comes out.
 package bench

@@ -24,7 +24,7 @@ func record(h *hdrhistogram.Histogram, d time.Duration) {
 // result is what a load measured.
 type result struct {
 	ops    int64 // requests answered; for multi the transactions
-	errs   int64 // of them refused
+	errs   int64 // of them refused; for outage the connections that were lost
 	took   time.Duration
 	hist   *hdrhistogram.Histogram // latency in µs
 	gapMax time.Duration           // longest time in which no connection got an answer

@@ -25,7 +25,7 @@ type Report struct {
 	Size        int      `json:"size"`
 	Seconds     float64  `json:"seconds"`
 	Ops         int64    `json:"ops"`
-	Errors      int64    `json:"errors"`
+	Errors      int64    `json:"errors"` // requests refused; for outage connections lost
 	OpsPerSec   float64  `json:"ops_per_second"`
 	Latency     struct {
 		Mean float64 `json:"mean_us"`
@@ -87,7 +87,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 		fmt.Fprintf(tw, ", %.0f/s", r.Rate)
 	}
 	fmt.Fprintf(tw, "\noperations\t%d in %.1f s", r.Ops, r.Seconds)
-	if r.Errors > 0 {
+	switch {
+	case r.Errors > 0 && r.Workload == "outage":
+		fmt.Fprintf(tw, ", connections lost %d times", r.Errors)
+	case r.Errors > 0:
 		fmt.Fprintf(tw, ", %d refused", r.Errors)
 	}
 	fmt.Fprintf(tw, "\nthroughput\t%.0f/s\n", r.OpsPerSec)
