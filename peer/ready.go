@@ -70,6 +70,7 @@ func (p *Peer) Ready() Ready {
 		proto := p.Machine.Ready()
 		news := p.absorb(&proto)
 		p.serveIfDue()
+		p.settleDenials()
 		p.answerLearners()
 		r := p.ready
 		p.ready = Ready{Attached: r.Attached[len(r.Attached):], Dropped: r.Dropped[len(r.Dropped):]}

@@ -19,6 +19,8 @@ type leader struct {
 	owners map[wire.SessionID]wire.SID
 	syncs  []learnerSync   // of learners, oldest first
 	early  []zab.Forwarded // came before the initial history was applied
+	// denials wait until it is sure that this member still leads, oldest first.
+	denials []denial
 }
 
 // learner is what a learner knows of its leader's part.
@@ -160,6 +162,11 @@ func (p *Peer) endRole(reason string) {
 	}
 	p.holding.unsure = append(unsure, p.holding.unsure...)
 	p.holding.epoch = max(p.holding.epoch, p.role.Epoch)
+	for _, d := range p.leader.denials {
+		if d.a.conn != 0 {
+			attaches = append(attaches, d.a)
+		}
+	}
 	attaches = append(attaches, p.learner.revalidating...)
 	p.holding.attaches = append(attaches, p.holding.attaches...)
 	p.holding.requests = append(requests, p.holding.requests...)

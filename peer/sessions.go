@@ -50,9 +50,9 @@ func (p *Peer) supersede(a attachment) {
 		return
 	}
 	p.latest[a.id] = a.conn
-	p.holding.requests = slices.DeleteFunc(p.holding.requests, func(r *znode.Request) bool {
-		return r.Session == a.id && r.Conn < a.conn
-	})
+	for _, list := range []*[]*znode.Request{&p.holding.unsure, &p.holding.requests} {
+		*list = slices.DeleteFunc(*list, func(r *znode.Request) bool { return r.Session == a.id && r.Conn < a.conn })
+	}
 }
 
 func (p *Peer) attach(a attachment) {
@@ -96,19 +96,53 @@ func (p *Peer) Password(id wire.SessionID) [16]byte {
 	return session.JavaPassword(id)
 }
 
+// denial is a session that this leader does not know. Nobody is told so before a
+// quorum has shown that it still follows: a leader that was deposed and has not
+// heard of it does not know the sessions of its successor.
+type denial struct {
+	confirm int64
+	a       attachment    // of a connection here, or
+	f       zab.Forwarded // of a learner's
+}
+
+// settleDenials looks again for the sessions of which nothing was known, once
+// this leader knows that it is one.
+func (p *Peer) settleDenials() {
+	l := &p.leader
+	for len(l.denials) > 0 && l.denials[0].confirm <= p.syncs.confirmed {
+		d := l.denials[0]
+		l.denials = l.denials[1:]
+		if d.a.conn != 0 {
+			p.answer(d.a, p.attaches(d.a))
+		} else {
+			p.reply(&d.f, true)
+		}
+	}
+}
+
 // attachHere judges a re-attachment as the leader.
 func (p *Peer) attachHere(a attachment) {
+	if ok := p.attaches(a); ok || p.alone {
+		p.answer(a, ok)
+		return
+	}
+	p.leader.denials = append(p.leader.denials, denial{confirm: p.confirm(), a: a})
+}
+
+// attaches makes a session, if it exists and the password is right, that of a
+// connection here.
+func (p *Peer) attaches(a attachment) bool {
 	_, scheme, ok := p.tree.Session(a.id)
 	// A session whose end is under way because its time is over cannot be
 	// touched, and is as good as gone.
-	ok = ok && p.cfg.Keys.Check(a.id, a.passwd, scheme) && p.leader.tracker.Touch(a.id, p.ceiling())
-	if ok {
-		p.leader.tracker.SetTimeout(a.id, a.timeoutMs)
-		if !p.alone {
-			p.leader.owners[a.id] = p.self()
-		}
+	if !ok || !p.cfg.Keys.Check(a.id, a.passwd, scheme) || !p.leader.tracker.Touch(a.id, p.ceiling()) {
+		return false
 	}
-	p.answer(a, ok)
+	p.leader.tracker.SetTimeout(a.id, a.timeoutMs)
+	if !p.alone {
+		p.leader.owners[a.id] = p.self()
+	}
+	return true
 }
 
 // answer ends an attachment. What the client showed as its password is what it
@@ -158,17 +192,27 @@ func (p *Peer) revalidated(v wire.Revalidated) {
 // revalidate answers a learner to which a client has moved: the session is that
 // learner's from now on.
 func (p *Peer) revalidate(f *zab.Forwarded) {
+	if !p.reply(f, false) {
+		p.leader.denials = append(p.leader.denials, denial{confirm: p.confirm(), f: *f})
+	}
+}
+
+// reply answers REVALIDATE, with no only if that is sure.
+func (p *Peer) reply(f *zab.Forwarded, sure bool) bool {
 	var t wire.Touch
 	d := wire.NewDecoder(f.Packet.Data)
 	if t.Decode(&d); d.Err() != nil {
-		return
+		return true // nobody can wait for an answer
 	}
 	v := wire.Revalidated{Session: t.Session, Valid: p.leader.tracker.Touch(t.Session, p.ceiling())}
 	if v.Valid {
 		p.leader.owners[t.Session] = f.SID
 		p.leader.tracker.SetTimeout(t.Session, t.TimeoutMs)
 	}
-	p.Reply(f.Conn, wire.QuorumPacket{Type: wire.PacketRevalidate, Zxid: noZxid, Data: v.Append(nil)})
+	if v.Valid || sure {
+		p.Reply(f.Conn, wire.QuorumPacket{Type: wire.PacketRevalidate, Zxid: noZxid, Data: v.Append(nil)})
+	}
+	return v.Valid || sure
 }
 
 // touchAll takes the sessions that a learner has heard from. Unknown ones have
