@@ -51,7 +51,7 @@ func fakeMember(habits string) (code int) {
 			}
 			_, _ = io.ReadFull(nc, make([]byte, len("srvr")))
 			switch {
-			case asked < 5: // for a second
+			case asked < 3: // for a while
 			case habit == "fails":
 				fmt.Fprintln(os.Stderr, "zooid: the disk is gone")
 				os.Exit(exitDataDir)
@@ -109,7 +109,7 @@ func TestEnsembleShowsAndEnds(t *testing.T) {
 	ready := fmt.Sprintf("ready: 127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d   (Ctrl-C", p, p+1, p+2, p+3)
 	wantCode(t, 0, 0, out.String(), "4 servers, logs in "+o.dir, "1 follower   2 leader   3 follower   4 observer\n", ready, "stopping\n",
 		"[1] a fake server 1\n", "[4] a fake server 4\n")
-	if n := strings.Count(out.String(), "4 observer"); n != 1 {
+	if n := strings.Count(out.String(), "1 follower   2 leader   3 follower   4 observer\n"); n != 1 {
 		t.Errorf("what has not changed is shown %d times:\n%s", n, out)
 	}
 	if log := read(t, filepath.Join(o.home(2), "log")); log != "a fake server 2\n" {
@@ -317,7 +317,8 @@ func startEnsemble(t *testing.T, o ensembleOptions) *ensembleProcess {
 	e := &ensembleProcess{o: o, cmd: cmd, out: new(output)}
 	cmd.Stdout, cmd.Stderr = e.out, e.out
 	// As in a terminal: its Ctrl-C reaches the whole group.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = childAttr()
+	cmd.SysProcAttr.Setpgid = true
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -351,6 +352,15 @@ func (e *ensembleProcess) wantModes(t *testing.T) {
 	}
 	if modes["leader"] != 1 || modes["follower"] != e.o.members-1 || modes["observer"] != e.o.observers {
 		t.Errorf("they are %v", modes)
+	}
+	for _, addr := range e.o.clientAddrs() {
+		m := testenv.Monitor(t, addr)
+		if modes[m["server_state"]] == 0 || !strings.HasSuffix(m["peer_state"], " - broadcast") || m["quorum_size"] != fmt.Sprint(e.o.members) {
+			t.Errorf("%s: server_state %s, peer_state %s, quorum_size %s", addr, m["server_state"], m["peer_state"], m["quorum_size"])
+		}
+		if m["server_state"] == "leader" && (m["synced_followers"] != fmt.Sprint(e.o.members-1) || m["synced_observers"] != fmt.Sprint(e.o.observers)) {
+			t.Errorf("the leader has %s followers and %s observers", m["synced_followers"], m["synced_observers"])
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,6 +143,14 @@ func (s *served) open() *rawclient.Conn {
 	}
 	s.t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// childAttr makes a process end with the test.
+func childAttr() *syscall.SysProcAttr {
+	if attr := endsWithParent(); attr != nil {
+		return attr
+	}
+	return new(syscall.SysProcAttr)
 }
 
 // freePorts finds n ports in a row on which nothing listens on any address, with

@@ -186,7 +186,8 @@ func newBox(t *testing.T, d *dockerfile, env ...string) *box {
 func (b *box) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Env = "/", b.env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: b.root, Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	cmd.SysProcAttr = childAttr()
+	cmd.SysProcAttr.Chroot, cmd.SysProcAttr.Credential = b.root, &syscall.Credential{Uid: 1000, Gid: 1000}
 	return cmd
 }
 

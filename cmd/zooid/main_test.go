@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -77,15 +77,13 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// The help and the package comment list the same exit codes as the code.
+// The help, the package comment and the README list the same exit codes as the
+// code.
 func TestHelp(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc, readme := read(t, "doc.go"), read(t, filepath.Join("..", "..", "README.md"))
 	code, help, _ := zooid()
 	wantCode(t, 0, code, help, "zooid serve", "serve ", "ensemble ", "probe ", "bench ", "version ", "completion ")
-	told := strings.Join(strings.Fields(strings.ReplaceAll(string(doc), "//", "")), " ")
+	told := strings.Join(strings.Fields(strings.ReplaceAll(doc, "//", "")), " ")
 	for n, means := range []string{"done", "something unexpected", "bad usage or configuration", "the data directory cannot be used",
 		"an address cannot be listened on", "no connection to a server", "permission denied", "no such znode", "a server does not serve"} {
 		if !strings.Contains(help, fmt.Sprintf("  %d  %s\n", n, means)) {
@@ -93,6 +91,9 @@ func TestHelp(t *testing.T) {
 		}
 		if !strings.Contains(told, fmt.Sprintf("%d %s", n, means)) {
 			t.Errorf("doc.go does not say that exit code %d means %s", n, means)
+		}
+		if !strings.Contains(readme, fmt.Sprintf("\n| %d | %s |\n", n, means)) {
+			t.Errorf("the README does not say that exit code %d means %s", n, means)
 		}
 	}
 	for _, command := range []string{"serve", "ensemble", "probe", "bench", "version", "completion"} {

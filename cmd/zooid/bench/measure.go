@@ -103,6 +103,7 @@ func measure(ctx context.Context, o *Options, p *Progress, load func(ctx context
 		select {
 		case <-warm.C:
 			watch = o.startWatch()
+			watch.from = m.from // the timer may be late, and answers count from there
 		case <-ticker.C:
 			p.update(m.done.Load())
 		case out := <-ended:
