@@ -27,6 +27,7 @@ type ensembleOptions struct {
 
 	program   string        // of the servers: this one
 	stopLimit time.Duration // for them to end by themselves
+	again     time.Duration // until one that was killed is started again
 }
 
 // Ports of server i of a local ensemble: its client port is the base plus i-1;
@@ -41,15 +42,16 @@ const ensembleMax = 99
 
 // newEnsemble is the command that runs an ensemble on this machine.
 func newEnsemble() *cobra.Command {
-	o := ensembleOptions{stopLimit: 10 * time.Second}
+	o := ensembleOptions{stopLimit: 10 * time.Second, again: ensembleAgain}
 	cmd := &cobra.Command{
 		Use:   "ensemble",
 		Short: "Run an ensemble on this machine, for trying out",
 		Long: "Run an ensemble of several servers on this machine, each a process of its own on\n" +
 			"127.0.0.1, for trying out what an ensemble does. Their data, configuration and logs\n" +
 			"stay in the directory, so that the next run goes on where this one ended.\n\n" +
-			"It shows what each server is, whenever that changes. Ctrl-C ends all of them, and so\n" +
-			"does the end of one.",
+			"It shows what each server is, whenever that changes. A server that you kill with\n" +
+			"SIGKILL is started again after a while, so that one sees what the others do without\n" +
+			"it. Ctrl-C ends all of them.",
 		Example: "  zooid ensemble\n  zooid ensemble --members 5 --observers 1 --dir /tmp/five --port 3181",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -160,7 +162,7 @@ func runEnsemble(ctx context.Context, o *ensembleOptions, out io.Writer) (err er
 		return err
 	}
 	members := make([]*localMember, 0, o.all())
-	ended := make(chan *localMember, o.all())
+	ended := make(chan *localMember, 16*o.all())
 	defer func() { err = errors.Join(err, stopAll(members, o.stopLimit, out)) }()
 	for i := 1; i <= o.all(); i++ {
 		if err := o.prepare(i); err != nil {
@@ -173,7 +175,7 @@ func runEnsemble(ctx context.Context, o *ensembleOptions, out io.Writer) (err er
 		members = append(members, m)
 	}
 	fmt.Fprintf(out, "%d servers, logs in %s\n", o.all(), filepath.Join(o.dir, "*", "log"))
-	return watchEnsemble(ctx, o, ended, out)
+	return watchEnsemble(ctx, o, members, ended, out)
 }
 
 // ensemblePoll is how often the servers are asked what they are, and
@@ -181,11 +183,20 @@ func runEnsemble(ctx context.Context, o *ensembleOptions, out io.Writer) (err er
 const (
 	ensemblePoll = 200 * time.Millisecond
 	ensembleWait = time.Second
+	// ensembleAgain is how long a server that was killed stays away, so that one
+	// sees how the others do without it.
+	ensembleAgain = 5 * time.Second
 )
 
-// watchEnsemble shows what the members are, whenever that changes.
-func watchEnsemble(ctx context.Context, o *ensembleOptions, ended <-chan *localMember, out io.Writer) error {
+// watchEnsemble shows what the members are, whenever that changes. A server that
+// somebody kills is started again after a while; one that ends by itself ends
+// all.
+func watchEnsemble(ctx context.Context, o *ensembleOptions, members []*localMember, ended chan *localMember, out io.Writer) error {
 	began := time.Now()
+	say := func(format string, args ...any) {
+		fmt.Fprintf(out, "%6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	again := make(chan int, len(members))
 	addrs := o.clientAddrs()
 	ticker := time.NewTicker(ensemblePoll)
 	defer ticker.Stop()
@@ -197,7 +208,18 @@ func watchEnsemble(ctx context.Context, o *ensembleOptions, ended <-chan *localM
 			if endsSoon(ctx) {
 				return nil
 			}
-			return m.whyEnded()
+			if !m.killed() {
+				return m.whyEnded()
+			}
+			say("server %d was killed (%v), it starts again in %v", m.number, m.cmd.ProcessState, o.again)
+			time.AfterFunc(o.again, func() { again <- m.number })
+		case i := <-again:
+			m, err := startMember(o, i, out, ended)
+			if err != nil {
+				return fmt.Errorf("server %d: %w", i, err)
+			}
+			_ = members[i-1].log.Close() // its log goes on in the new one's
+			members[i-1] = m
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
@@ -207,7 +229,7 @@ func watchEnsemble(ctx context.Context, o *ensembleOptions, ended <-chan *localM
 			return nil
 		}
 		if line != shown {
-			fmt.Fprintf(out, "%6.1fs  %s\n", time.Since(began).Seconds(), line)
+			say("%s", line)
 			shown = line
 		}
 		if all && !ready {

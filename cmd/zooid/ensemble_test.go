@@ -120,27 +120,34 @@ func TestEnsembleShowsAndEnds(t *testing.T) {
 // One that ends by itself ends the others in good order, and the command with
 // what it has said.
 func TestEnsembleEndsWithAMember(t *testing.T) {
-	for _, c := range []struct {
-		name, habit string
-		code        int
-		says        string
-	}{
-		{"with an error", "leader:fails", exitDataDir, "server 2 has ended: the disk is gone (its log: "},
-		{"by a signal", "leader:dies", exitUnexpected, "server 2 has ended: signal: killed (its log: "},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			o := fakes(t, "follower", c.habit, "follower")
-			// What an earlier run has said is not what this one says.
-			write(t, filepath.Join(o.home(2), "log"), "zooid: an old story\n")
-			err := runEnsemble(context.Background(), o, new(output))
-			if err == nil {
-				t.Fatal("no error")
-			}
-			wantCode(t, c.code, exitCode(err), err.Error(), c.says)
-			wantAsked(t, o, 1)
-			wantAsked(t, o, 3)
-		})
+	o := fakes(t, "follower", "leader:fails", "follower")
+	// What an earlier run has said is not what this one says.
+	write(t, filepath.Join(o.home(2), "log"), "zooid: an old story\n")
+	err := runEnsemble(context.Background(), o, new(output))
+	if err == nil {
+		t.Fatal("no error")
 	}
+	wantCode(t, exitDataDir, exitCode(err), err.Error(), "server 2 has ended: the disk is gone (its log: ")
+	wantAsked(t, o, 1)
+	wantAsked(t, o, 3)
+}
+
+// One that is killed comes back, and the others go on meanwhile.
+func TestEnsembleStartsAgainWhoIsKilled(t *testing.T) {
+	o := fakes(t, "follower", "leader:dies", "follower")
+	o.again = 300 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	out, result := new(output), make(chan error, 1)
+	go func() { result <- runEnsemble(ctx, o, out) }()
+	testenv.Await(t, 20*time.Second, "it has been killed twice", func() bool {
+		return strings.Count(out.String(), "server 2 was killed (signal: killed), it starts again in 300ms\n") >= 2 || len(result) > 0
+	})
+	cancel()
+	if err := <-result; err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	wantAsked(t, o, 1)
+	wantAsked(t, o, 3)
 }
 
 // A port that is taken is told as by "zooid serve".

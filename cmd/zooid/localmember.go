@@ -55,6 +55,14 @@ func startMember(o *ensembleOptions, i int, out io.Writer, ended chan<- *localMe
 	return m, nil
 }
 
+// killed tells whether somebody else has ended the process, by a signal that
+// leaves it no choice.
+func (m *localMember) killed() bool {
+	status, ok := m.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	m.told = m.told || ok && status.Signaled()
+	return ok && status.Signaled()
+}
+
 // whyEnded is the error that ends the ensemble with a server that has ended by
 // itself: what it has said, with its exit code.
 func (m *localMember) whyEnded() error {
