@@ -9,6 +9,10 @@
 //	oracle       the same random requests to ZooKeeper and to Zooid, and data
 //	             directories exchanged between them; recorded answers of ZooKeeper
 //	kill         kill -9 under load, round after round
+//	ensemble     members killed, paused, cut off and starved of disk under load,
+//	             Java's among them
+//	history      clients that remember what they were told, and the judgement
+//	             of it: linearizable, in order, nothing lost
 //	badinput     data directories, settings, frames and clients that are not right
 //	sim          a peer in simulated time with simulated accidents, by seed
 //	compare      the speed of both, side by side
@@ -17,7 +21,8 @@
 // In common they have these variables of the environment:
 //
 //	ZOOID_TEST_TARGET  what the suites run against: zooid, java, host:port, or
-//	                   several with commas between (testenv)
+//	                   several with commas between; for ensembles also the
+//	                   members' kinds, as zooid+zooid+java (testenv)
 //	ZOOID_TEST_BINARY  a built zooid to use instead of building one
 //	ZOOID_TEST_RACE    build it with the race detector
 //	ZOOID_TEST_CACHE   where fetched clients are kept

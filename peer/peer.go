@@ -58,10 +58,12 @@ type Peer struct {
 	// is set whenever a call says it, and goes with nowMs in between.
 	nowMs, timeMs int64
 
-	role    zab.RoleChange
-	phase   phase
-	told    Serving // what the shell has been told last
-	holding hold
+	role  zab.RoleChange
+	phase phase
+	told  Serving // what the shell is told last
+	// servings are not handed out yet, oldest first.
+	servings []Serving
+	holding  hold
 
 	// queue holds the transactions that are not applied, oldest first; the first
 	// committed of them are final. The others are a leader's proposals.

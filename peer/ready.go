@@ -75,6 +75,10 @@ func (p *Peer) Ready() Ready {
 		r := p.ready
 		p.ready = Ready{Attached: r.Attached[len(r.Attached):], Dropped: r.Dropped[len(r.Dropped):]}
 		r.Ready, r.Broken = proto, p.broken
+		if len(p.servings) > 0 {
+			r.Serving = &p.servings[0]
+			p.servings = p.servings[1:]
+		}
 		r.WantTouched = p.learner.pings > 0
 		if !news || !r.Empty() {
 			return r

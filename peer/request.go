@@ -11,6 +11,10 @@ import (
 type awaited struct {
 	r *znode.Request
 	n int64 // how many were forwarded with it
+	// above is the newest proposal known when it was asked: its transaction comes
+	// behind that. A client that counts its requests anew with each connection, and
+	// has moved here with one under way elsewhere, has two of the same number.
+	above wire.Zxid
 	// here, if not nil, is an outcome of this member's own that has its place
 	// behind the requests before it, and behind this many syncs.
 	here  *outcome
@@ -143,7 +147,7 @@ func (p *Peer) room() int {
 // comes back.
 func (p *Peer) forward(r *znode.Request) {
 	p.learner.forwarded++
-	p.learner.awaited = append(p.learner.awaited, awaited{r: r, n: p.learner.forwarded})
+	p.learner.awaited = append(p.learner.awaited, awaited{r: r, n: p.learner.forwarded, above: p.Newest()})
 	p.sendRequest(r)
 }
 
@@ -190,6 +194,9 @@ func (p *Peer) forwardedRequest(f *zab.Forwarded) {
 		return // it does not even say whose it is
 	}
 	if q.Op == wire.OpSync {
+		if p.Sync(f.Conn) { // a learner of ZooKeeper's
+			return
+		}
 		p.leader.syncs = append(p.leader.syncs, learnerSync{conn: f.Conn, after: p.proposed, confirm: p.confirm()})
 		return
 	}

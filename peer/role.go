@@ -43,7 +43,7 @@ type hold struct {
 	// unsure were handed to a role, of this epoch or before, that did not answer
 	// them. In a later epoch each is in the history with which that begins, or will
 	// never be done.
-	unsure   []*znode.Request
+	unsure   []awaited
 	epoch    int64
 	attaches []attachment
 	requests []*znode.Request
@@ -63,10 +63,7 @@ func (p *Peer) beginRole(r *zab.RoleChange) {
 	p.role = *r
 	p.learner = learner{touched: map[wire.SessionID]int32{}, timeouts: map[wire.SessionID]int32{}, reported: p.learner.reported}
 	// What the last role left open is looked for in the history of this one.
-	for _, r := range p.holding.unsure {
-		p.learner.awaited = append(p.learner.awaited, awaited{r: r})
-	}
-	p.holding.unsure = nil
+	p.learner.awaited, p.holding.unsure = p.holding.unsure, nil
 	p.syncs.begin()
 }
 
@@ -124,49 +121,21 @@ func (p *Peer) endRole(reason string) {
 			mixed[w.r.Conn] = true
 		}
 	}
-	var attaches []attachment
-	var unsure []*znode.Request
-	for _, q := range p.queue[p.committed:] {
-		switch {
-		case q.conn == 0: // nobody waits here
-		case q.r.Op == wire.OpCreateSession:
-			attaches = append(attaches, attachment{conn: q.conn, timeoutMs: q.r.TimeoutMs})
-		default:
-			unsure = append(unsure, q.r)
-		}
-	}
-	clear(p.queue[p.committed:])
-	p.queue = p.queue[:p.committed]
 	requests, here := p.syncs.end(p.handed)
-	for _, w := range p.learner.awaited {
-		switch {
-		case w.here != nil:
-			here = append(here, *w.here)
-		case w.r.Conn == 0:
-		case w.r.Op == wire.OpCreateSession:
-			attaches = append(attaches, attachment{conn: w.r.Conn, timeoutMs: w.r.TimeoutMs})
-		default:
-			unsure = append(unsure, w.r)
-		}
-	}
+	attaches, unsure, own := p.leftOpen()
 	const why = "its outcomes would be out of order: "
-	for _, o := range here { // what it had to wait for is not answered in its turn
+	for _, o := range append(here, own...) { // what it had to wait for is not answered in its turn
 		p.drop(o.conn, why+reason)
 		o.conn, o.after = 0, 0
 		p.outcomes = append(p.outcomes, o)
 	}
-	for _, r := range unsure {
-		if mixed[r.Conn] {
-			p.drop(r.Conn, why+reason)
+	for _, w := range unsure {
+		if mixed[w.r.Conn] {
+			p.drop(w.r.Conn, why+reason)
 		}
 	}
 	p.holding.unsure = append(unsure, p.holding.unsure...)
 	p.holding.epoch = max(p.holding.epoch, p.role.Epoch)
-	for _, d := range p.leader.denials {
-		if d.a.conn != 0 {
-			attaches = append(attaches, d.a)
-		}
-	}
 	attaches = append(attaches, p.learner.revalidating...)
 	p.holding.attaches = append(attaches, p.holding.attaches...)
 	p.holding.requests = append(requests, p.holding.requests...)
@@ -188,14 +157,61 @@ func (p *Peer) endRole(reason string) {
 	}
 }
 
+// leftOpen takes what the role has not answered: attachments, requests whose fate
+// nobody knows yet, and outcomes of this member's own that wait for those.
+func (p *Peer) leftOpen() (attaches []attachment, unsure []awaited, here []outcome) {
+	leave := func(w awaited) {
+		switch {
+		case w.r.Conn == 0: // nobody waits here
+		case w.r.Op == wire.OpCreateSession:
+			attaches = append(attaches, attachment{conn: w.r.Conn, timeoutMs: w.r.TimeoutMs})
+		default:
+			unsure = append(unsure, awaited{r: w.r, above: w.above})
+		}
+	}
+	for _, q := range p.queue[p.committed:] {
+		if q.conn != 0 {
+			leave(awaited{r: q.r, above: q.txn.Zxid - 1})
+		}
+	}
+	clear(p.queue[p.committed:])
+	p.queue = p.queue[:p.committed]
+	for _, w := range p.learner.awaited {
+		if w.here != nil {
+			here = append(here, *w.here)
+		} else {
+			leave(w)
+		}
+	}
+	due := p.outcomes[:0]
+	for _, o := range p.outcomes { // a leader's may wait for proposals
+		if o.after > p.handed {
+			here = append(here, o)
+		} else {
+			due = append(due, o)
+		}
+	}
+	p.outcomes = due
+	for _, d := range p.leader.denials {
+		if d.a.conn != 0 {
+			attaches = append(attaches, d.a)
+		}
+	}
+	return attaches, unsure, here
+}
+
 // forgetGone takes out the requests of connections that are dropped.
 func (h *hold) forgetGone() {
-	for _, list := range []*[]*znode.Request{&h.unsure, &h.requests} {
-		*list = slices.DeleteFunc(*list, func(r *znode.Request) bool {
-			_, gone := h.gone[r.Conn]
-			return gone
-		})
-	}
+	h.without(func(r *znode.Request) bool {
+		_, gone := h.gone[r.Conn]
+		return gone
+	})
+}
+
+// without takes out the requests that are not to be done any more.
+func (h *hold) without(gone func(r *znode.Request) bool) {
+	h.unsure = slices.DeleteFunc(h.unsure, func(w awaited) bool { return gone(w.r) })
+	h.requests = slices.DeleteFunc(h.requests, gone)
 }
 
 // shut gives up holding clients.
@@ -207,14 +223,15 @@ func (p *Peer) shut(reason string) {
 	p.tell(Serving{State: wire.Looking, Reason: reason})
 }
 
-// tell has the shell know what clients may do, if it changed.
+// tell has the shell know what clients may do, if it changed. It hears of every
+// change, for one that lets clients go is not undone by what comes behind it.
 func (p *Peer) tell(s Serving) {
 	before := p.told
 	p.told = s
 	if before.State == s.State && before.Held == s.Held && before.Leader == s.Leader && before.Epoch == s.Epoch {
 		return
 	}
-	p.ready.Serving = &s
+	p.servings = append(p.servings, s)
 }
 
 // keep has a request wait for the next role.

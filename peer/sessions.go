@@ -50,9 +50,7 @@ func (p *Peer) supersede(a attachment) {
 		return
 	}
 	p.latest[a.id] = a.conn
-	for _, list := range []*[]*znode.Request{&p.holding.unsure, &p.holding.requests} {
-		*list = slices.DeleteFunc(*list, func(r *znode.Request) bool { return r.Session == a.id && r.Conn < a.conn })
-	}
+	p.holding.without(func(r *znode.Request) bool { return r.Session == a.id && r.Conn < a.conn })
 }
 
 func (p *Peer) attach(a attachment) {

@@ -19,9 +19,21 @@
 //
 // Below dataDir, beside ZooKeeper's version-2:
 //
-//	zooid/       Pebble; a copy, safe to remove while the server is stopped
-//	session.key  the secret that session passwords are derived from
-//	zooid.lock   locked while a server uses the directory (also in dataLogDir)
+//	zooid/         Pebble; a copy, safe to remove while the server is stopped
+//	session.key    the secret that session passwords are derived from
+//	zooid.lock     locked while a server uses the directory (also in dataLogDir)
+//	zooid.install  only while a leader's snapshot takes the place of all this
+//
+// A member of an ensemble asks for more than one that runs alone. The tree and
+// the store hold only what was committed, so what the log holds beyond is its
+// Tail, which the peer gets, and not applied here; Truncate takes back what never
+// will be. The epoch files keep two promises (Epochs). A learner that is behind
+// is served from the log (ReadLog), or with a state from Pebble (Stream); where
+// this member is the learner, Receive and Install put the leader's state in the
+// place of its own:
+//
+//	leader ─► Receive ─► new-snapshot.…  ─► Install ─► snapshot.‹zxid›, empty log
+//	                 └─► a fresh tree ──────────┴────► Tree.Adopt ─► new Pebble
 //
 // Promises:
 //   - What the log reported durable is in the tree after Open, whenever and
@@ -29,18 +41,23 @@
 //   - At any instant the directories hold a snapshot in ZooKeeper's format, and
 //     a log that goes on from it: ZooKeeper can be started on them. Conversely,
 //     what ZooKeeper did to them meanwhile is taken up at the next Open.
+//   - Install leaves the old state whole or the new one, whenever a crash comes,
+//     and no record of the old log is ever replayed onto the new state.
+//   - What the store holds is in the log durably; it never gets ahead of it.
 //   - No log file is removed that the newest snapshot or the store still needs,
 //     and the log is purged only up to what Pebble has flushed.
 //   - Damage is refused with the file and what to do; nothing is repaired that a
 //     crash does not explain, and nothing is deleted.
 //   - A full disk makes the store wait, not the server.
 //
-// Open and Close belong to whoever starts the member, Keep and ReplayTail to
-// its loop; Snapshot, Purge and FlushedZxid may be called from any goroutine.
+// Open, Tail and Close belong to whoever starts the member, Keep, ReplayTail and
+// Install to its loop; Truncate to any goroutine while nothing is appended or
+// applied. The rest may be called from any goroutine.
 //
 // Read store.go for the life of a Store, recover.go and replay.go for the rule,
-// keep.go for the way to Pebble and pebble.go, record.go and load.go for what
-// lies there, then snapshot.go, snapshot_read.go and snapshot_write.go for
-// ZooKeeper's format, purge.go for what may go, and files.go, lock.go, key.go and
-// room.go for the directories themselves.
+// keep.go and edition.go for the way to Pebble and pebble.go, record.go and
+// load.go for what lies there, then snapshot.go, snapshot_read.go and
+// snapshot_write.go for ZooKeeper's format, and purge.go for what may go;
+// history.go, epochs.go, stream.go, receive.go and install.go for the ensemble;
+// files.go, lock.go, key.go and room.go for the directories themselves.
 package store

@@ -136,13 +136,27 @@ func syncDir(fs vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// tmpSuffix marks files that are being written.
+const tmpSuffix = ".tmp"
+
 // writeAtomically makes a file that is there whole or not at all, whatever
 // happens: written beside, synced, renamed, the directory synced.
 // A private file can be read by its owner only.
 func writeAtomically(fs vfs.FS, dir, name string, private bool, write func(w io.Writer) error) error {
 	path := fs.PathJoin(dir, name)
-	tmp := path + ".tmp"
-	f, err := create(fs, tmp, private)
+	if err := writeAside(fs, path+tmpSuffix, private, write); err != nil {
+		return err
+	}
+	if err := fs.Rename(path+tmpSuffix, path); err != nil {
+		return errors.Join(err, removeIfThere(fs, path+tmpSuffix))
+	}
+	return syncDir(fs, dir)
+}
+
+// writeAside writes and syncs a file that nobody looks at under this name yet.
+// It does not stay if it cannot be written.
+func writeAside(fs vfs.FS, path string, private bool, write func(w io.Writer) error) error {
+	f, err := create(fs, path, private)
 	if err != nil {
 		return err
 	}
@@ -150,13 +164,10 @@ func writeAtomically(fs vfs.FS, dir, name string, private bool, write func(w io.
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = fs.Rename(tmp, path)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, removeIfThere(fs, path))
 	}
-	if err != nil {
-		return errors.Join(err, removeIfThere(fs, tmp))
-	}
-	return syncDir(fs, dir)
+	return nil
 }
 
 // syncFile is what is needed of a file that is being written.

@@ -194,7 +194,7 @@ func readContent(db pebble.Reader, c *content) error {
 func (s *Store) settle() {
 	for {
 		s.waitIdle()
-		if wire.Zxid(s.keeper.committed.Load()) == s.tree.LastZxid() && !s.keeper.rebuild.Load() {
+		if wire.Zxid(s.edition.Load().committed.Load()) == s.tree.LastZxid() {
 			return
 		}
 		s.Keep(true)

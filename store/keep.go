@@ -31,26 +31,32 @@ const (
 //
 //	loop: Keep ─► Cut ─► keeper: drain ─► batch + marker ─► commit ─► flush, now and then
 type keeper struct {
-	cuts chan *znode.Cut
+	cuts chan keeping
 	done chan struct{} // closed when the goroutine has ended
 	busy atomic.Bool   // from the cut on until it is committed
-	cut  wire.Zxid     // of the newest cut; the loop's
 
-	// rebuild says that the next cut is the whole tree and makes a new store.
-	rebuild atomic.Bool
-	// whole is closed once there is a store and it is this tree's.
-	whole chan struct{}
+	// The loop's: the zxid of the newest cut, and whether the next one is the
+	// whole tree and makes a new store.
+	cut     wire.Zxid
+	rebuild bool
 
-	committed atomic.Int64 // zxid of the newest marker, -1 if there is none
-	flushed   atomic.Int64 // zxid of the newest marker that is known to be on disk, or -1
-	flushLog  int64        // Store.logged when it was flushed last; the keeper's
+	// The keeper's: Store.logged when it flushed last, and whose Store.db is.
+	flushLog int64
+	owner    *edition
 	// broken is closed when a commit has failed: nothing more is kept then.
 	broken chan struct{}
 }
 
+// keeping is a cut on its way to the store.
+type keeping struct {
+	cut   *znode.Cut
+	whole bool     // it is the whole tree
+	into  *edition // of the tree that it was cut from
+}
+
 func (s *Store) startKeeper() {
 	k := &s.keeper
-	k.cuts = make(chan *znode.Cut, 1)
+	k.cuts = make(chan keeping, 1)
 	k.done = make(chan struct{})
 	k.broken = make(chan struct{})
 	go s.keepAll()
@@ -59,21 +65,36 @@ func (s *Store) startKeeper() {
 // Keep hands the tree's changes since the last time to the background writer
 // and returns at once. Only the loop may call it, not holding the tree's lock. It
 // does nothing while the previous changes are being written or, unless force is
-// set, as long as there are few.
+// set or a Stream waits for them, as long as there are few.
 func (s *Store) Keep(force bool) {
 	k := &s.keeper
-	if k.busy.Load() || k.isBroken() || !force && distance(k.cut, s.tree.LastZxid()) < keepTxns {
+	if k.busy.Load() || k.isBroken() {
 		return
 	}
+	e := s.edition.Load()
+	force = force || k.rebuild || e.wanted.Load() > e.committed.Load()
+	if !force && distance(k.cut, s.tree.LastZxid()) < keepTxns {
+		return
+	}
+	if job, ok := s.nextCut(); ok {
+		k.busy.Store(true)
+		k.cuts <- job // has room: the keeper is not busy
+	}
+}
+
+// nextCut is what has changed since the last one, if anything has. Only the loop
+// may call it.
+func (s *Store) nextCut() (keeping, bool) {
 	s.tree.Lock()
 	cut := s.tree.Cut()
 	s.tree.Unlock()
 	if cut == nil {
-		return
+		return keeping{}, false
 	}
-	k.cut = cut.Zxid
-	k.busy.Store(true)
-	k.cuts <- cut // has room: the keeper is not busy
+	k := &s.keeper
+	job := keeping{cut: cut, whole: k.rebuild, into: s.edition.Load()}
+	k.cut, k.rebuild = cut.Zxid, false
+	return job, true
 }
 
 // distance is the number of txns from a to b, as far as zxids tell: in a later
@@ -88,8 +109,8 @@ func distance(a, b wire.Zxid) int64 {
 func (s *Store) keepAll() {
 	k := &s.keeper
 	defer close(k.done)
-	for cut := range k.cuts {
-		if err := s.keepCut(cut); err != nil {
+	for job := range k.cuts {
+		if err := s.keepCut(job); err != nil {
 			// The log still has everything. What this cut held is no longer
 			// remembered, so no later state of the store would be right: the next
 			// start replays from the last one.
@@ -110,27 +131,23 @@ func (k *keeper) isBroken() bool {
 	}
 }
 
-func (s *Store) keepCut(cut *znode.Cut) error {
-	k := &s.keeper
-	if k.rebuild.Load() {
-		if err := s.writeWhole(cut); err != nil {
-			return err
-		}
-		k.committed.Store(int64(cut.Zxid))
-		k.flushed.Store(int64(cut.Zxid))
-		k.rebuild.Store(false)
-		close(k.whole)
-		return nil
+func (s *Store) keepCut(job keeping) error {
+	k, e := &s.keeper, job.into
+	if job.whole {
+		return s.writeWhole(job.cut, e)
 	}
-	if err := s.writeCut(cut); err != nil {
+	if err := s.writeCut(e.db, job.cut); err != nil {
 		return err
 	}
-	k.committed.Store(int64(cut.Zxid))
-	if distance(s.FlushedZxid(), cut.Zxid) < s.o.FlushTxns && s.logged.Load()-k.flushLog < flushLogBytes {
+	if job.cut.Dropped() {
+		return nil
+	}
+	e.advance(job.cut.Zxid)
+	if distance(e.flushedZxid(), job.cut.Zxid) < s.o.FlushTxns && s.logged.Load()-k.flushLog < flushLogBytes {
 		return nil
 	}
 	k.flushLog = s.logged.Load()
-	if err := s.flush(); err != nil {
+	if err := e.flush(); err != nil {
 		return err
 	}
 	// The next start reads the log from about here: let it begin a file.
@@ -138,10 +155,21 @@ func (s *Store) keepCut(cut *znode.Cut) error {
 	return nil
 }
 
+// mayCommit waits until the log holds durably what the cut has of it: a quorum
+// may have committed a txn before it is on this member's disk, and a store that
+// is ahead of the log would be refused at the next start. It is false if the
+// cut is not to be committed because the tree has other content now.
+func (s *Store) mayCommit(cut *znode.Cut) (bool, error) {
+	if err := s.txns.Await(cut.Zxid); err != nil {
+		return false, fmt.Errorf("wait for the log: %w", err)
+	}
+	return !cut.Dropped(), nil
+}
+
 // writeCut commits a cut as one batch, so that what a crash leaves is exactly
 // the state at a marker.
-func (s *Store) writeCut(cut *znode.Cut) error {
-	b := s.db.NewBatch()
+func (s *Store) writeCut(db *pebble.DB, cut *znode.Cut) error {
+	b := db.NewBatch()
 	defer b.Close()
 	w := cutWriter{b: b}
 	w.deleted(cut)
@@ -150,14 +178,16 @@ func (s *Store) writeCut(cut *znode.Cut) error {
 	}
 	w.sessions(cut)
 	w.marker(cut)
+	if ok, err := s.mayCommit(cut); !ok {
+		return err
+	}
 	return errors.Join(w.err, b.Commit(pebble.NoSync))
 }
 
 // writeWhole makes a new store of a cut that is the whole tree. It is built
 // beside the old one, if there is one, and takes its place when it is complete
-// and durable: a store under its proper name always holds a state. Nobody else
-// uses s.db until keeper.whole is closed.
-func (s *Store) writeWhole(cut *znode.Cut) error {
+// and durable: a store under its proper name always holds a state.
+func (s *Store) writeWhole(cut *znode.Cut, e *edition) error {
 	fresh := s.dir + newSuffix
 	if err := s.fs.RemoveAll(fresh); err != nil {
 		return err
@@ -166,17 +196,24 @@ func (s *Store) writeWhole(cut *znode.Cut) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(fill(db, cut), db.Flush(), db.Close()); err != nil {
-		return err
+	ok, err := s.fill(db, cut)
+	if err := errors.Join(err, db.Flush(), db.Close()); err != nil || !ok {
+		return errors.Join(err, s.fs.RemoveAll(fresh))
 	}
 	if err := s.replaceStore(fresh); err != nil {
 		return err
 	}
-	return s.openPebble()
+	if err := s.openPebble(); err != nil {
+		return err
+	}
+	s.keeper.owner = e
+	e.complete(s.db, cut.Zxid)
+	return s.installed(e)
 }
 
-// fill writes cut in parts of bounded size, the marker with the last one.
-func fill(db *pebble.DB, cut *znode.Cut) error {
+// fill writes cut in parts of bounded size, the marker with the last one. It is
+// false if the tree was given other content meanwhile.
+func (s *Store) fill(db *pebble.DB, cut *znode.Cut) (bool, error) {
 	w := cutWriter{b: db.NewBatch()}
 	defer func() { w.b.Close() }()
 	for more := true; more && w.err == nil; {
@@ -189,14 +226,22 @@ func fill(db *pebble.DB, cut *znode.Cut) error {
 	}
 	w.sessions(cut)
 	w.marker(cut)
-	return errors.Join(w.err, w.b.Commit(pebble.NoSync))
+	if ok, err := s.mayCommit(cut); !ok {
+		return false, err
+	}
+	return true, errors.Join(w.err, w.b.Commit(pebble.NoSync))
 }
 
-// replaceStore puts the store in dir fresh in the place of the present one.
+// replaceStore puts the store in dir fresh in the place of the present one, once
+// nobody reads that any more.
 func (s *Store) replaceStore(fresh string) error {
 	old := s.dir + oldSuffix
 	if s.db != nil {
 		s.log.Info("replacing the store", zap.String("dir", s.dir))
+		if e := s.keeper.owner; e != nil {
+			e.use.Lock()
+			defer e.use.Unlock()
+		}
 		if err := errors.Join(s.db.Close(), s.fs.RemoveAll(old), s.fs.Rename(s.dir, old)); err != nil {
 			return err
 		}
@@ -206,24 +251,6 @@ func (s *Store) replaceStore(fresh string) error {
 		return err
 	}
 	return errors.Join(syncDir(s.fs, s.o.DataDir), s.fs.RemoveAll(old))
-}
-
-// flush makes what was committed before it durable.
-func (s *Store) flush() error {
-	z := s.keeper.committed.Load()
-	if z == s.keeper.flushed.Load() {
-		return nil
-	}
-	if err := s.db.Flush(); err != nil {
-		return fmt.Errorf("flush %s: %w", s.dir, err)
-	}
-	// The keeper and Snapshot both flush; the one that began earlier may end later.
-	for old := s.keeper.flushed.Load(); old < z; old = s.keeper.flushed.Load() {
-		if s.keeper.flushed.CompareAndSwap(old, z) {
-			break
-		}
-	}
-	return nil
 }
 
 // endKeeper writes the last changes and lets the goroutine end.
@@ -237,15 +264,12 @@ func (s *Store) endKeeper() error {
 			ended <- fmt.Errorf("store %s lags behind, the next start replays the log from %v", s.dir, s.FlushedZxid())
 			return
 		}
-		s.tree.Lock()
-		cut := s.tree.Cut()
-		s.tree.Unlock()
 		var err error
-		if cut != nil {
-			err = s.keepCut(cut)
+		if job, ok := s.nextCut(); ok {
+			err = s.keepCut(job)
 		}
-		if err == nil {
-			err = s.flush()
+		if e := s.edition.Load(); err == nil && e.db != nil {
+			err = e.flush()
 		}
 		ended <- err
 	}()

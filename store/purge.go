@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,23 +26,16 @@ const snapshotShare = 0.5
 func (s *Store) Snapshot() (file string, z wire.Zxid, err error) {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
-	return s.snapshot(newPacer(snapshotShare, s.stop))
+	return s.snapshot()
 }
 
-func (s *Store) snapshot(pace *pacer) (string, wire.Zxid, error) {
-	select {
-	case <-s.stop:
-		return "", 0, errClosed
-	default:
+func (s *Store) snapshot() (string, wire.Zxid, error) {
+	e, err := s.readable(context.Background(), 0)
+	if err != nil {
+		return "", 0, err
 	}
-	select {
-	case <-s.keeper.whole:
-	case <-s.keeper.broken:
-		return "", 0, fmt.Errorf("store %s: it could not be written", s.dir)
-	case <-s.stop:
-		return "", 0, errClosed
-	}
-	view := s.db.NewSnapshot()
+	defer e.use.RUnlock()
+	view := e.db.NewSnapshot()
 	defer view.Close()
 	m, err := readMarker(view)
 	if err != nil {
@@ -49,27 +43,45 @@ func (s *Store) snapshot(pace *pacer) (string, wire.Zxid, error) {
 	}
 	// The store must never fall behind a snapshot of its own, or the next start
 	// would take the snapshot for ZooKeeper's and load it instead.
-	if err := s.flush(); err != nil {
+	if err := e.flush(); err != nil {
 		return "", 0, err
 	}
 	if f, ok := s.existing(m.zxid); ok {
 		return f, m.zxid, nil
 	}
-	name, err := writeSnapshotFile(s.fs, s.snapDir, view, m, pace)
-	if err != nil {
-		return "", 0, err
-	}
-	delete(s.damaged, name)
-	s.txns.Roll() // so that the files before it can go one day
+	name := snapshotName(m.zxid)
 	file := s.fs.PathJoin(s.snapDir, name)
+	if err := writeSnapshotFile(s.fs, s.snapDir, name, view, m, newPacer(snapshotShare, s.stop, e.over)); err != nil {
+		return "", 0, fmt.Errorf("snapshot %s: %w", file, err)
+	}
+	if err := s.publish(e, name); err != nil {
+		return "", 0, fmt.Errorf("snapshot %s: %w", file, err)
+	}
+	s.txns.Roll() // so that the files before it can go one day
 	s.log.Info("snapshot written", zap.String("file", file))
 	return file, m.zxid, nil
+}
+
+// publish gives a snapshot that is written its name, unless the tree has been
+// replaced and with it all snapshots.
+func (s *Store) publish(e *edition, name string) error {
+	s.files.Lock()
+	defer s.files.Unlock()
+	tmp := s.fs.PathJoin(s.snapDir, name+tmpSuffix)
+	if isClosed(e.over) {
+		return errors.Join(errReplaced, removeIfThere(s.fs, tmp))
+	}
+	if err := s.fs.Rename(tmp, s.fs.PathJoin(s.snapDir, name)); err != nil {
+		return errors.Join(err, removeIfThere(s.fs, tmp))
+	}
+	delete(s.damaged, name)
+	return syncDir(s.fs, s.snapDir)
 }
 
 // existing is the plain snapshot of the state at z if it is there.
 func (s *Store) existing(z wire.Zxid) (file string, ok bool) {
 	f, _ := parseSnapshotName(snapshotName(z))
-	if s.damaged[f.name] {
+	if s.isDamaged(f) {
 		return "", false
 	}
 	if err := f.inspect(s.fs, s.snapDir); err != nil || !f.complete {
@@ -95,13 +107,14 @@ type Purged struct {
 func (s *Store) Purge() (p Purged, err error) {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
+	e := s.edition.Load()
 	snaps, err := s.goodSnapshots()
 	if err != nil {
 		return p, err
 	}
 	var failed error
 	if len(snaps) == 0 || s.logBytesSince(snaps[0].zxid) > s.o.LogBudget {
-		p.Snapshot, _, failed = s.snapshot(newPacer(snapshotShare, s.stop))
+		p.Snapshot, _, failed = s.snapshot()
 		if snaps, err = s.goodSnapshots(); err != nil {
 			return p, errors.Join(failed, err)
 		}
@@ -116,7 +129,7 @@ func (s *Store) Purge() (p Purged, err error) {
 	if errors.Is(failed, syscall.ENOSPC) {
 		keep = 1 // what is there must make room for the next one
 	}
-	p.Removed, err = s.removeBefore(snaps[keep-1].zxid)
+	p.Removed, err = s.removeBefore(e, snaps[keep-1].zxid)
 	return p, errors.Join(failed, err)
 }
 
@@ -124,7 +137,13 @@ func (s *Store) Purge() (p Purged, err error) {
 // those in which Open has found damage.
 func (s *Store) goodSnapshots() ([]snapshotFile, error) {
 	all, err := listSnapshots(s.fs, s.snapDir)
-	return slices.DeleteFunc(all, func(f snapshotFile) bool { return !f.complete || s.damaged[f.name] }), err
+	return slices.DeleteFunc(all, func(f snapshotFile) bool { return !f.complete || s.isDamaged(f) }), err
+}
+
+func (s *Store) isDamaged(f snapshotFile) bool {
+	s.files.Lock()
+	defer s.files.Unlock()
+	return s.damaged[f.name]
 }
 
 // logBytesSince is the size of the log files that hold anything behind z.
@@ -141,9 +160,14 @@ func (s *Store) logBytesSince(z wire.Zxid) int64 {
 }
 
 // removeBefore removes what is not needed if z is the oldest snapshot that is
-// kept. Snapshots go first: a snapshot without the log behind it would be a
-// trap, a log without its snapshot is only in the way.
-func (s *Store) removeBefore(z wire.Zxid) (removed []string, err error) {
+// kept of this edition. Snapshots go first: a snapshot without the log behind it
+// would be a trap, a log without its snapshot is only in the way.
+func (s *Store) removeBefore(e *edition, z wire.Zxid) (removed []string, err error) {
+	s.files.Lock()
+	defer s.files.Unlock()
+	if isClosed(e.over) {
+		return nil, errReplaced
+	}
 	all, err := listSnapshots(s.fs, s.snapDir)
 	if err != nil {
 		return nil, err
@@ -159,7 +183,7 @@ func (s *Store) removeBefore(z wire.Zxid) (removed []string, err error) {
 			return removed, fmt.Errorf("purge snapshot: %w", err)
 		}
 	}
-	logs, err := s.txns.Purge(min(z, s.FlushedZxid()))
+	logs, err := s.txns.Purge(min(z, e.flushedZxid()))
 	if removed = append(removed, logs...); len(removed) > 0 {
 		s.log.Info("purged", zap.Strings("files", removed), zap.Stringer("oldest snapshot", z))
 	}

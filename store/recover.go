@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -137,6 +138,9 @@ type base struct {
 	// their owners. The table is written before the znodes, while txns go on, so
 	// a txn behind the snapshot must set each of them (ZOOKEEPER-4689).
 	unknownACL map[string]int64
+	// reach is the newest txn of which something may be in the base, as a
+	// snapshot of ZooKeeper's is fuzzy.
+	reach wire.Zxid
 }
 
 // startEmpty makes the tree of a first start.
@@ -147,20 +151,23 @@ func (s *Store) startEmpty() error {
 	return nil
 }
 
-// newTree begins a tree that will replace the store: all of it counts as
-// changed.
+// newTree begins a tree that will replace the store.
 func (s *Store) newTree() {
-	s.tree = znode.New()
-	s.tree.TrackChanges()
+	s.tree = freshTree()
+	s.edition.Store(newEdition())
+	s.keeper.rebuild = true
+}
+
+// freshTree is an empty tree all of which counts as changed.
+func freshTree() *znode.Tree {
+	tree := znode.New()
+	tree.TrackChanges()
 	for i := range builtIn {
-		if err := s.tree.Load(builtIn[i].path, &builtIn[i].record); err != nil {
+		if err := tree.Load(builtIn[i].path, &builtIn[i].record); err != nil {
 			panic(err) // they are constants
 		}
 	}
-	s.keeper.rebuild.Store(true)
-	s.keeper.whole = make(chan struct{})
-	s.keeper.committed.Store(-1)
-	s.keeper.flushed.Store(-1)
+	return tree
 }
 
 // builtIn are the nodes of an empty tree. A new tree has them, but only what is
@@ -188,12 +195,11 @@ func (s *Store) useStore(m marker) error {
 	}
 	s.tree = tree
 	s.tree.TrackChanges()
-	s.keeper.cut = m.zxid
-	s.keeper.committed.Store(int64(m.zxid))
-	s.keeper.flushed.Store(int64(m.zxid))
-	s.keeper.rebuild.Store(false)
-	s.keeper.whole = make(chan struct{})
-	close(s.keeper.whole)
+	s.keeper.cut, s.keeper.rebuild = m.zxid, false
+	e := newEdition()
+	e.complete(s.db, m.zxid)
+	s.edition.Store(e)
+	s.keeper.owner = e
 	return nil
 }
 
@@ -202,11 +208,14 @@ func (s *Store) useStore(m marker) error {
 func (s *Store) importSnapshot(f snapshotFile) error {
 	s.base = base{from: "snapshot", zxid: f.zxid, began: time.Now(), snapshot: f.name}
 	s.newTree()
-	trailer, err := readSnapshotFile(s.fs, s.snapDir, f, importer{s})
+	in := importer{tree: s.tree}
+	trailer, err := readSnapshotFile(s.fs, s.snapDir, f, &in)
 	if err != nil {
 		return fmt.Errorf("snapshot %s: %w", s.fs.PathJoin(s.snapDir, f.name), err)
 	}
 	s.tree.Loaded(f.zxid)
+	s.base.unknownACL = in.unknownACL
+	s.base.reach = max(f.zxid, in.newest, trailer.digestZxid, trailer.lastZxid)
 	s.expectDigest(f, trailer)
 	return nil
 }
@@ -217,7 +226,7 @@ func (s *Store) importSnapshot(f snapshotFile) error {
 func (s *Store) expectDigest(f snapshotFile, t snapshotTrailer) {
 	switch {
 	case !t.hasDigest || t.digestVersion != wire.DigestVersion:
-		s.tree.CompareDigestsAfter(s.txns.Last() + 1)
+		s.tree.CompareDigestsAfter(max(s.txns.Last()+1, s.base.reach))
 	case t.digestZxid > f.zxid:
 		s.tree.CompareDigestsAfter(t.digestZxid)
 	case t.digestZxid == f.zxid && f.zxid > 0 && t.digest != s.tree.Digest():
@@ -226,20 +235,32 @@ func (s *Store) expectDigest(f snapshotFile, t snapshotTrailer) {
 	}
 }
 
-// importer puts what is read from a snapshot into the tree.
-type importer struct{ s *Store }
+// importer puts what is read from a snapshot into a tree.
+type importer struct {
+	tree       *znode.Tree
+	unknownACL map[string]int64 // see base
+	newest     wire.Zxid        // that any znode shows
+}
 
-func (i importer) session(id wire.SessionID, timeoutMs int32) error {
-	i.s.tree.LoadSession(id, timeoutMs, -1) // the file does not tell how its password was made
+// closedACL permits nothing. Znodes of which the ACL is not known have it until
+// a txn says what it is.
+var closedACL = []wire.ACL{{Perms: 0, ID: wire.OpenACL[0].ID}}
+
+func (i *importer) session(id wire.SessionID, timeoutMs int32) error {
+	i.tree.LoadSession(id, timeoutMs, -1) // the file does not tell how its password was made
 	return nil
 }
 
-func (i importer) node(path string, r *znode.Record, knownACL bool) error {
-	if !knownACL {
-		if i.s.base.unknownACL == nil {
-			i.s.base.unknownACL = make(map[string]int64)
-		}
-		i.s.base.unknownACL[string([]byte(path))] = r.Stat.EphemeralOwner // path aliases a buffer
+func (i *importer) node(path string, r *znode.Record, knownACL bool) error {
+	i.newest = max(i.newest, r.Stat.Czxid, r.Stat.Mzxid, r.Stat.Pzxid)
+	if knownACL {
+		return i.tree.Load(path, r)
 	}
-	return i.s.tree.Load(path, r)
+	if i.unknownACL == nil {
+		i.unknownACL = make(map[string]int64)
+	}
+	i.unknownACL[strings.Clone(path)] = r.Stat.EphemeralOwner // path aliases a buffer
+	closed := *r
+	closed.ACL = closedACL
+	return i.tree.Load(path, &closed)
 }

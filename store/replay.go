@@ -39,6 +39,9 @@ func (s *Store) ReplayTail(upTo wire.Zxid) error {
 	if n := s.tree.DigestMismatches(); n > 0 {
 		s.log.Warn("the digests of transactions in the log are not those of the tree", zap.Int64("transactions", n))
 	}
+	if err := s.settleBase(); err != nil {
+		return err
+	}
 	s.Keep(true)
 	return nil
 }

@@ -110,20 +110,21 @@ func (f *snapshotFile) inspect(fs vfs.FS, dir string) error {
 	return nil
 }
 
-// removeLeftovers removes snapshots whose writing was interrupted. ZooKeeper
-// would take such a file for a snapshot if its bytes look complete; they were
-// never made durable under that name, so nobody counts on them.
+// removeLeftovers removes snapshots whose writing was interrupted, and those from
+// a leader that were not installed. ZooKeeper would take a file of the first kind
+// for a snapshot if its bytes look complete; it was never made durable under that
+// name, so nobody counts on it.
 func removeLeftovers(fs vfs.FS, dir string) (removed []string, err error) {
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		base, ok := strings.CutSuffix(name, ".tmp")
-		if !ok {
-			continue
+		base, ok := strings.CutSuffix(name, tmpSuffix)
+		if ok {
+			_, ok = parseSnapshotName(base)
 		}
-		if _, ok := parseSnapshotName(base); !ok {
+		if !ok && !strings.HasPrefix(name, receivedPrefix) {
 			continue
 		}
 		if err := fs.Remove(fs.PathJoin(dir, name)); err != nil && !errors.Is(err, iofs.ErrNotExist) {

@@ -89,6 +89,7 @@ type sealedReader struct {
 	hashed   int   // buf[:hashed] is in sum
 	base     int64 // file offset of buf[0]
 	sum      sum32
+	exact    bool // never reads further than asked for: others want the rest of r
 	acls     map[int64][]wire.ACL
 }
 
@@ -115,7 +116,11 @@ func (s *sealedReader) peek(n int) ([]byte, error) {
 		if s.end == len(s.buf) {
 			s.buf = append(s.buf, make([]byte, len(s.buf))...)
 		}
-		m, err := s.r.Read(s.buf[s.end:])
+		room := s.buf[s.end:]
+		if s.exact {
+			room = room[:min(len(room), s.pos+n-s.end)]
+		}
+		m, err := s.r.Read(room)
 		s.end += m
 		if m == 0 && err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -209,13 +214,7 @@ func (s *sealedReader) snapshot(v snapshotVisitor) (t snapshotTrailer, err error
 		return t, fmt.Errorf("not a snapshot: magic %#x version %d instead of %#x version %d",
 			uint32(h.Magic), h.Version, uint32(wire.SnapshotMagic), wire.FileVersion)
 	}
-	if err := s.sessions(v); err != nil {
-		return t, fmt.Errorf("sessions: %w", err)
-	}
-	if err := s.aclTable(); err != nil {
-		return t, fmt.Errorf("acl table: %w", err)
-	}
-	if err := s.nodes(v); err != nil {
+	if err := s.body(v); err != nil {
 		return t, err
 	}
 	if err := s.seal(); err != nil {
@@ -225,6 +224,17 @@ func (s *sealedReader) snapshot(v snapshotVisitor) (t snapshotTrailer, err error
 		return t, fmt.Errorf("trailer: %w", err)
 	}
 	return t, nil
+}
+
+// body reads the state itself, as it stands in a file and follows a SNAP.
+func (s *sealedReader) body(v snapshotVisitor) error {
+	if err := s.sessions(v); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	if err := s.aclTable(); err != nil {
+		return fmt.Errorf("acl table: %w", err)
+	}
+	return s.nodes(v)
 }
 
 func (s *sealedReader) sessions(v snapshotVisitor) error {

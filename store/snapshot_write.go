@@ -17,23 +17,24 @@ import (
 )
 
 // writeSnapshotFile writes the state that src holds as a ZooKeeper snapshot
-// into dir: exact, plain, with both trailers, and durable under its name when
-// it returns. src must not change meanwhile.
-func writeSnapshotFile(fs vfs.FS, dir string, src pebble.Reader, m marker, pace *pacer) (name string, err error) {
-	name = snapshotName(m.zxid)
-	err = writeAtomically(fs, dir, name, false, func(w io.Writer) error {
-		if f, ok := w.(vfs.File); ok {
-			// Written out bit by bit: hundreds of megabytes at once would make
-			// the log's syncs wait. Durability comes from the sync at the end.
-			w = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{NoSyncOnClose: true, BytesPerSync: 1 << 20})
-		}
-		sw := &snapshotWriter{src: src, w: w, sum: adler32.New(), pace: pace}
+// into dir: exact, plain, with both trailers, and durable, but still beside its
+// name. src must not change meanwhile.
+func writeSnapshotFile(fs vfs.FS, dir, name string, src pebble.Reader, m marker, pace *pacer) error {
+	return writeAside(fs, fs.PathJoin(dir, name+tmpSuffix), false, func(w io.Writer) error {
+		sw := &snapshotWriter{src: src, w: unhurried(w), sum: adler32.New(), pace: pace}
 		return sw.write(m)
 	})
-	if err != nil {
-		return "", fmt.Errorf("snapshot %s: %w", fs.PathJoin(dir, name), err)
+}
+
+// unhurried lets what is written to a file go to the disk bit by bit: hundreds
+// of megabytes at once would make the log's syncs wait. Durability comes from
+// the sync at the end.
+func unhurried(w io.Writer) io.Writer {
+	f, ok := w.(vfs.File)
+	if !ok {
+		return w
 	}
-	return name, nil
+	return vfs.NewSyncingFile(f, vfs.SyncingFileOptions{NoSyncOnClose: true, BytesPerSync: 1 << 20})
 }
 
 // snapshotWriter encodes a snapshot file. The ACL table stands before the
@@ -42,7 +43,7 @@ type snapshotWriter struct {
 	src  pebble.Reader
 	w    io.Writer
 	buf  []byte // encoded, not yet written
-	sum  sum32
+	sum  sum32  // nil: nobody wants seals
 	pace *pacer
 	acls map[string]int64 // by their encoding
 }
@@ -58,10 +59,11 @@ const snapshotChunk = 256 << 10
 func (s *snapshotWriter) write(m marker) error {
 	h := wire.FileHeader{Magic: wire.SnapshotMagic, Version: wire.FileVersion, DBID: -1}
 	s.buf = h.Append(make([]byte, 0, snapshotChunk+4096))
-	for _, part := range []func() error{s.sessions, s.aclTable, s.nodes, s.seal} {
-		if err := part(); err != nil {
-			return err
-		}
+	if err := s.body(); err != nil {
+		return err
+	}
+	if err := s.seal(); err != nil {
+		return err
 	}
 	// Before the first txn there is no digest yet, and ZooKeeper writes zeros.
 	digest := m.digest
@@ -78,9 +80,21 @@ func (s *snapshotWriter) write(m marker) error {
 	return s.seal()
 }
 
+// body writes the state itself, as it stands in a file and follows a SNAP.
+func (s *snapshotWriter) body() error {
+	for _, part := range []func() error{s.sessions, s.aclTable, s.nodes} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // flush writes what is encoded.
 func (s *snapshotWriter) flush() error {
-	_, _ = s.sum.Write(s.buf) // never fails
+	if s.sum != nil {
+		_, _ = s.sum.Write(s.buf) // never fails
+	}
 	_, err := s.w.Write(s.buf)
 	s.buf = s.buf[:0]
 	return err
@@ -180,11 +194,12 @@ func appendPath(b, path []byte) []byte {
 type pacer struct {
 	share float64 // of the time that the work may take, in (0, 1]
 	began time.Time
-	stop  <-chan struct{} // closed when the work is no longer wanted
+	stop  <-chan struct{} // closed when no work is wanted any more
+	over  <-chan struct{} // closed when this piece of work is of no use any more
 }
 
-func newPacer(share float64, stop <-chan struct{}) *pacer {
-	return &pacer{share: share, began: time.Now(), stop: stop}
+func newPacer(share float64, stop, over <-chan struct{}) *pacer {
+	return &pacer{share: share, began: time.Now(), stop: stop, over: over}
 }
 
 // rest pauses in proportion to the time since the last pause. It fails when the
@@ -197,9 +212,11 @@ func (p *pacer) rest() error {
 	pause := time.NewTimer(time.Duration(float64(busy) * (1/p.share - 1)))
 	defer pause.Stop()
 	select {
-	case <-pause.C:
 	case <-p.stop:
 		return errClosed
+	case <-p.over:
+		return errReplaced
+	case <-pause.C:
 	}
 	p.began = time.Now()
 	return nil

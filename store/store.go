@@ -99,14 +99,20 @@ type Store struct {
 	base   base         // what recovery began from
 	logged atomic.Int64 // bytes of log written since Open
 
-	keeper keeper
+	keeper  keeper
+	edition atomic.Pointer[edition] // the newest one
+	epochs  epochs
 
 	// snapshotting is held while a snapshot is written and while files are
 	// purged, so that neither meets the other.
 	snapshotting sync.Mutex
-	damaged      map[string]bool // snapshots that could not be read; guarded by snapshotting after Open
-	stop         chan struct{}   // closed by Close: background work ends
-	background   sync.WaitGroup
+	// files is held for the moments in which snapshots and log files come and go,
+	// all but the log's own new ones.
+	files      sync.Mutex
+	damaged    map[string]bool // snapshots that could not be read; guarded by files
+	received   atomic.Int64    // numbers what Receive writes
+	stop       chan struct{}   // closed by Close: background work ends
+	background sync.WaitGroup
 }
 
 // Open takes the directories for this process, brings the store to the newest
@@ -139,18 +145,22 @@ func (s *Store) open() error {
 	if err := checkContents(s.fs, s.snapDir, s.logDir); err != nil {
 		return err
 	}
+	var err error
+	if s.secret, err = sessionKey(s.fs, s.o.DataDir, s.log); err != nil {
+		return err
+	}
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	if err := s.resumeInstall(); err != nil {
+		return err
+	}
 	removed, err := removeLeftovers(s.fs, s.snapDir)
 	if err != nil {
 		return err
 	}
 	for _, name := range removed {
 		s.log.Info("removed an unfinished snapshot", zap.String("file", s.fs.PathJoin(s.snapDir, name)))
-	}
-	if s.secret, err = sessionKey(s.fs, s.o.DataDir, s.log); err != nil {
-		return err
-	}
-	if err := s.openLog(); err != nil {
-		return err
 	}
 	s.room = newRoomFS(s.fs, s.dir, s.log)
 	if err := s.findPebble(); err != nil {
@@ -160,10 +170,13 @@ func (s *Store) open() error {
 		return err
 	}
 	s.startKeeper()
-	if !s.o.DeferTail {
-		if err := s.replayAll(); err != nil {
-			return err
-		}
+	if s.o.DeferTail {
+		err = s.checkTail()
+	} else {
+		err = s.replayAll()
+	}
+	if err != nil {
+		return err
 	}
 	return s.secureWayBack()
 }
@@ -257,7 +270,7 @@ func (s *Store) SessionSecret() []byte { return s.secret }
 
 // FlushedZxid is the zxid up to which the store would survive a crash without
 // the log.
-func (s *Store) FlushedZxid() wire.Zxid { return max(0, wire.Zxid(s.keeper.flushed.Load())) }
+func (s *Store) FlushedZxid() wire.Zxid { return s.edition.Load().flushedZxid() }
 
 // Close writes the tree's last changes to the store and lets go of everything.
 // Nobody may change the tree any more. What was acknowledged is in the log in
@@ -279,7 +292,13 @@ func (s *Store) closePebble() error {
 		return nil
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.db.Close() }()
+	go func() {
+		if e := s.keeper.owner; e != nil {
+			e.use.Lock() // streams have ended
+			defer e.use.Unlock()
+		}
+		done <- s.db.Close()
+	}()
 	select {
 	case err := <-done:
 		return err

@@ -61,9 +61,8 @@ type FileInfo struct {
 
 // Log is an open transaction log.
 type Log struct {
-	o    Options
-	fs   vfs.FS
-	last wire.Zxid
+	o  Options
+	fs vfs.FS
 	// repairs is what Open did.
 	repairs []Repair
 
@@ -72,17 +71,25 @@ type Log struct {
 		// pending holds what the writer has not taken yet. An entry without a
 		// payload is the mark that Roll left.
 		pending  []Entry
-		appended wire.Zxid // the last one appended, or the last one found by Open
+		errands  []*errand // to be run when pending is empty
+		last     wire.Zxid // found by Open, or left by Truncate
+		appended wire.Zxid // the last one appended, or last
+		durable  wire.Zxid // of what was appended, the last one on disk, or last
 		files    []FileInfo
+		base     wire.Zxid // see Base
+		hasBase  bool
+		era      int64 // counts the times that something was taken away from the end
 		started  bool
 		closed   bool // no more Append
 		stopped  bool // the writer has given up: Append is in vain
 		err      error
 	}
-	noSpace atomic.Bool
-	wake    chan struct{} // holds a token when pending or closed has changed
-	closing chan struct{} // closed by Close
-	done    chan struct{} // closed when the writer has ended
+	progress sync.Cond // on mu: durable or stopped has changed
+	cursors  cursors
+	noSpace  atomic.Bool
+	wake     chan struct{} // holds a token when pending, errands or closed has changed
+	closing  chan struct{} // closed by Close
+	done     chan struct{} // closed when the writer has ended
 
 	w writer
 }
@@ -100,6 +107,10 @@ func Open(o Options) (*Log, error) {
 	if err := makeDir(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
+	finished, err := finishCut(o.FS, o.Dir)
+	if err != nil {
+		return nil, err
+	}
 	found, err := Inspect(o.FS, o.Dir)
 	if err != nil {
 		return nil, err
@@ -107,19 +118,50 @@ func Open(o Options) (*Log, error) {
 	if err := repair(o.FS, o.Dir, found.Repairs); err != nil {
 		return nil, err
 	}
+	if err := secureNewest(&o, found); err != nil {
+		return nil, err
+	}
 	l := &Log{
-		o: o, fs: o.FS, last: found.Last, repairs: found.Repairs,
+		o: o, fs: o.FS, repairs: found.Repairs,
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	if finished != nil {
+		l.repairs = append(l.repairs, *finished)
+	}
+	l.progress.L = &l.mu
 	l.mu.files = found.Files
-	l.mu.appended = found.Last
-	return l, nil
+	l.mu.last, l.mu.appended, l.mu.durable = found.Last, found.Last, found.Last
+	l.mu.base, l.mu.hasBase, err = readBase(o.FS, o.Dir)
+	return l, err
 }
 
-// Last is the zxid of the last record at Open, 0 for an empty log.
-func (l *Log) Last() wire.Zxid { return l.last }
+// Last is the zxid of the last record at Open, or of the last one that Truncate
+// has left since; 0 for a log that was empty then.
+func (l *Log) Last() wire.Zxid {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.last
+}
+
+// Await waits until everything that has been appended up to z is durable. An
+// error says that it will never be.
+func (l *Log) Await(z wire.Zxid) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	z = min(z, l.mu.appended)
+	for l.mu.durable < z && !l.mu.stopped {
+		l.progress.Wait()
+	}
+	switch {
+	case l.mu.durable >= z:
+		return nil
+	case l.mu.err != nil:
+		return l.mu.err
+	}
+	return ErrClosed
+}
 
 // First is the zxid of the oldest record that is kept, 0 for an empty log.
 func (l *Log) First() wire.Zxid {
@@ -212,6 +254,9 @@ func (l *Log) Size() int64 {
 // Purge removes, oldest first, the files that hold no record with a zxid of
 // before or later, and names them. The newest file stays in any case.
 func (l *Log) Purge(before wire.Zxid) (removed []string, err error) {
+	if err := l.moveBase(before); err != nil {
+		return nil, err
+	}
 	for {
 		l.mu.Lock()
 		var victim string
@@ -233,6 +278,24 @@ func (l *Log) Purge(before wire.Zxid) (removed []string, err error) {
 		err = syncDir(l.fs, l.o.Dir)
 	}
 	return removed, err
+}
+
+// moveBase sets the base to where the log will begin when all before it is
+// purged.
+func (l *Log) moveBase(before wire.Zxid) error {
+	files := l.Files()
+	i := 0
+	for i+1 < len(files) && files[i+1].First <= before {
+		i++
+	}
+	if have, ok := l.Base(); i == 0 || !ok || have >= files[i].First-1 {
+		return nil
+	}
+	err := l.SetBase(files[i].First - 1)
+	if isFull(err) { // purging must make room: rather let the next start know no base
+		return l.forgetBase()
+	}
+	return err
 }
 
 // Close writes and syncs what was appended, ends the writer and closes the

@@ -116,6 +116,24 @@ func repair(fsys vfs.FS, dir string, fixes []Repair) error {
 	return nil
 }
 
+// secureNewest syncs the newest file: a process that was killed may have written
+// records that it had not synced. They are read like all others, so that whoever
+// asks is told that they are durable, and now they are.
+func secureNewest(o *Options, found *Inspection) error {
+	if o.NoSync || len(found.Files) == 0 {
+		return nil
+	}
+	path := o.FS.PathJoin(o.Dir, found.Files[len(found.Files)-1].Name)
+	f, err := o.FS.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync log file %s: %w", path, err)
+	}
+	return syncDir(o.FS, o.Dir)
+}
+
 // zeroFill overwrites n bytes at off with zeros, durably. What stands there then
 // is padding.
 func zeroFill(fsys vfs.FS, path string, off, n int64) error {

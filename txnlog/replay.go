@@ -58,15 +58,19 @@ func (r *replayer) file(file FileInfo, next wire.Zxid) error {
 	if err != nil || tail.Reason == "" {
 		return err
 	}
-	// ZooKeeper leaves a torn end where it is and goes on in a new file. If that
-	// begins with the very transaction that is missing here, or with one of
-	// those that are not asked for, nothing is lost. If it begins a new epoch the
-	// end must look torn.
-	base := max(r.prev, r.after)
-	if next != 0 && (next <= base+1 || tail.Torn && follows(base, next)) {
+	if next != 0 && tail.endsBefore(max(r.prev, r.after), next) {
 		return nil
 	}
 	return tail.damage(path)
+}
+
+// endsBefore tells whether a file with this tail may be followed by one that
+// begins with next: ZooKeeper leaves a torn end where it is and goes on in a new
+// file. If that begins with the very transaction that is missing behind prev, or
+// with an earlier one that is not asked for, nothing is lost. If it begins a new
+// epoch the end must look torn.
+func (t *Tail) endsBefore(prev, next wire.Zxid) bool {
+	return next <= prev+1 || t.Torn && follows(prev, next)
 }
 
 // record hands on one record.
@@ -75,8 +79,7 @@ func (r *replayer) record(path string, rec Record) error {
 		return nil
 	}
 	if rec.Zxid <= r.prev {
-		return &DamageError{File: path, Offset: rec.Offset, Advice: adviceRestore + ".",
-			Reason: fmt.Sprintf("transaction %v follows %v of an older file", rec.Zxid, r.prev)}
+		return disorder(path, rec, r.prev)
 	}
 	base := max(r.prev, r.after)
 	r.prev = rec.Zxid
@@ -84,8 +87,7 @@ func (r *replayer) record(path string, rec Record) error {
 		return nil
 	}
 	if !follows(base, rec.Zxid) {
-		return &DamageError{File: path, Offset: rec.Offset, Advice: adviceHole,
-			Reason: fmt.Sprintf("transactions are missing: %v follows %v", rec.Zxid, base)}
+		return missing(path, rec, base)
 	}
 	txn, err := wire.DecodeTxn(rec.Payload)
 	if err != nil {
@@ -93,6 +95,18 @@ func (r *replayer) record(path string, rec Record) error {
 			Reason: "the checksum is right, but the record is not a transaction: " + err.Error()}
 	}
 	return r.fn(rec.Payload, txn)
+}
+
+// disorder refuses a record that is older than one of the file before.
+func disorder(path string, rec Record, prev wire.Zxid) error {
+	return &DamageError{File: path, Offset: rec.Offset, Advice: adviceRestore + ".",
+		Reason: fmt.Sprintf("transaction %v follows %v of an older file", rec.Zxid, prev)}
+}
+
+// missing refuses a record that does not go on from prev.
+func missing(path string, rec Record, prev wire.Zxid) error {
+	return &DamageError{File: path, Offset: rec.Offset, Advice: adviceHole,
+		Reason: fmt.Sprintf("transactions are missing: %v follows %v", rec.Zxid, prev)}
 }
 
 // follows tells whether b may be the next transaction after a: the next number

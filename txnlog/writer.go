@@ -2,6 +2,7 @@ package txnlog
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/adler32"
 	"time"
@@ -44,8 +45,15 @@ type writer struct {
 func (l *Log) run() {
 	defer close(l.done)
 	for {
-		batch := l.take()
-		if batch == nil {
+		batch, job := l.take()
+		if job != nil {
+			if err := l.runErrand(job); err != nil {
+				l.stop(err)
+				return
+			}
+			continue
+		}
+		if len(batch) == 0 {
 			l.stop(l.closeFile())
 			return
 		}
@@ -65,24 +73,35 @@ func (l *Log) run() {
 	}
 }
 
-// take waits for something to write; nil means that the log was closed and all
-// is written.
-func (l *Log) take() []Entry {
+// take waits for something to write, or to do when nothing is to be written. If
+// it gives neither the log was closed and all is written.
+func (l *Log) take() ([]Entry, *errand) {
 	for {
 		l.mu.Lock()
 		batch, closed := l.mu.pending, l.mu.closed
-		if len(batch) > 0 {
-			l.mu.pending = l.w.spare
-		}
-		l.mu.Unlock()
+		var job *errand
 		switch {
 		case len(batch) > 0:
-			return batch
-		case closed:
-			return nil
+			l.mu.pending = l.w.spare
+		case len(l.mu.errands) > 0:
+			job, l.mu.errands = l.mu.errands[0], l.mu.errands[1:]
+		}
+		l.mu.Unlock()
+		if len(batch) > 0 || job != nil || closed {
+			return batch, job
 		}
 		<-l.wake
 	}
+}
+
+// runErrand does what it is about, again if the disk was full.
+func (l *Log) runErrand(job *errand) error {
+	err := l.closeFile()
+	if err == nil {
+		err = l.untilRoom(job.do)
+	}
+	job.done <- err
+	return err
 }
 
 // stop ends the log's writing and, if that is not for Close, says so.
@@ -91,6 +110,11 @@ func (l *Log) stop(err error) {
 	l.mu.stopped = true
 	l.mu.err = err
 	l.mu.pending = nil
+	for _, job := range l.mu.errands {
+		job.done <- errors.Join(ErrClosed, err)
+	}
+	l.mu.errands = nil
+	l.progress.Broadcast()
 	l.mu.Unlock()
 	if err != nil && l.o.Durable != nil {
 		l.o.Durable(l.w.durable, err)
@@ -131,6 +155,8 @@ func (l *Log) writeGroup(entries []Entry) (n int, err error) {
 	w.durable = entries[n-1].Zxid
 	l.mu.Lock()
 	l.mu.files[len(l.mu.files)-1].Size = w.pos
+	l.mu.durable = w.durable
+	l.progress.Broadcast()
 	l.mu.Unlock()
 	if l.o.Observe != nil {
 		l.o.Observe(Sync{Records: n, Bytes: len(w.buf), Took: took})

@@ -56,6 +56,8 @@ type election struct {
 	// votes holds the last vote of each member in this round, and settled the
 	// last one of each that has a leader, whatever its round.
 	votes, settled map[wire.SID]ballot
+	// ownVotes holds what each member has last voted for itself.
+	ownVotes map[wire.SID]wire.Vote
 	// answered holds the last answer in this round to each member's vote.
 	answered map[wire.SID]answered
 	// early are the last notifications that came between the end of a role and
@@ -80,6 +82,7 @@ func newElection(cfg *Config) *election {
 		links:    map[wire.SID]int{},
 		votes:    map[wire.SID]ballot{},
 		settled:  map[wire.SID]ballot{},
+		ownVotes: map[wire.SID]wire.Vote{},
 		answered: map[wire.SID]answered{},
 		early:    map[wire.SID]wire.Notification{},
 		finalAt:  never,
@@ -145,8 +148,18 @@ func (e *election) notified(nowMs int64, from wire.SID, n *wire.Notification) {
 		e.links[from] = heard + 1
 	}
 	if from != e.cfg.SID {
+		if n.State == wire.Looking && n.Leader == from && e.ens.votes(from) {
+			e.ownVotes[from] = n.Vote
+		}
 		e.take(nowMs, from, n)
 	}
+}
+
+// yields tells whether a voter would have to follow v in an election, as far as
+// it has told what it has.
+func (e *election) yields(sid wire.SID, v wire.Vote) bool {
+	own, ok := e.ownVotes[sid]
+	return ok && !e.ens.beats(own, v)
 }
 
 // take hands a notification to what is going on now.

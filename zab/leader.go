@@ -161,14 +161,16 @@ func (l *leader) eachLink(visit func(*link)) {
 
 // offer tells a learner the new epoch. A voter that has promised a later one
 // could never follow: it must not be shut out for good, so there will be a
-// later one. (ZooKeeper leaves it outside until the next election.)
+// later one. (ZooKeeper leaves it outside until the next election.) But only if
+// it would follow then: one that would win the election has a history that was
+// never this ensemble's, such as a data directory of another one.
 func (l *leader) offer(k *link) {
 	switch {
-	case k.accepted > l.epoch && k.voter:
+	case k.accepted > l.epoch && k.voter && l.m.elect.yields(k.sid, wire.Vote{Leader: l.m.cfg.SID, Zxid: l.m.log.last(), PeerEpoch: l.epoch}):
 		l.m.end(fmt.Sprintf("server %d has promised epoch %d, this is epoch %d", k.sid, k.accepted, l.epoch))
 		return
 	case k.accepted > l.epoch:
-		l.m.closeLink(k, fmt.Sprintf("has promised epoch %d, this is epoch %d", k.accepted, l.epoch))
+		l.m.closeLink(k, fmt.Sprintf("has promised epoch %d, this is epoch %d: it can follow only in a later one; if its data directory is another ensemble's, empty it", k.accepted, l.epoch))
 		return
 	}
 	l.m.send(k.conn, wire.QuorumPacket{Type: wire.PacketLeaderInfo, Zxid: epochZxid(l.epoch),
@@ -415,8 +417,40 @@ func (l *leader) commit(z wire.Zxid) {
 			default:
 				m.send(k.conn, wire.QuorumPacket{Type: wire.PacketCommit, Zxid: e.Zxid})
 			}
+			l.sendSyncs(k, e.Zxid)
 		}
 	}
 	m.commitTo(pos)
 	l.endIfFull()
 }
+
+// sendSyncs sends the SYNCs that are due behind z.
+func (l *leader) sendSyncs(k *link, z wire.Zxid) {
+	for len(k.syncs) > 0 && k.syncs[0] <= z {
+		l.m.send(k.conn, wire.QuorumPacket{Type: wire.PacketSync})
+		k.syncs = k.syncs[1:]
+	}
+}
+
+// Sync answers the sync of a learner of ZooKeeper's, behind what is proposed by
+// now, and is false if the learner is one of ours. ZooKeeper's learners take the
+// outcomes of their clients' requests, SYNC and COMMIT alike, in the order of
+// these, so that SYNC must not wait for more; ours do not mind, and Confirm comes
+// first.
+func (m *Machine) Sync(conn ConnID) bool {
+	k := m.link(conn)
+	switch {
+	case m.leader == nil || k == nil:
+		return true
+	case k.ours:
+		return false
+	}
+	k.syncs = append(k.syncs, m.leader.proposed)
+	if m.log.next == m.log.end() { // nothing is in flight
+		m.leader.sendSyncs(k, m.leader.proposed)
+	}
+	return true
+}
+
+// Newest is the last zxid that this member was given to log.
+func (m *Machine) Newest() wire.Zxid { return m.log.last() }

@@ -40,6 +40,9 @@ type link struct {
 	// come to; confirmed is the last of them that is answered.
 	pings     []int64
 	confirmed int64
+	// syncs has, for each SYNC that is owed, the zxid behind which it goes; of a
+	// learner of ZooKeeper's only.
+	syncs []wire.Zxid
 }
 
 // linkStage is how far a learner has come.

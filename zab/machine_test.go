@@ -362,13 +362,33 @@ func TestPromiseCountsOnce(t *testing.T) {
 	}
 }
 
-// A voter that has promised a later epoch is not shut out: there will be one.
+// A voter that has promised a later epoch is not shut out: there will be one. But
+// one that would win that election has the history of another ensemble, and
+// does not depose anybody.
 func TestLaterPromiseEndsTheTerm(t *testing.T) {
-	h := newHand(t, handConfig(3, 3, 0), Disk{})
-	h.lead()
-	rd := h.greet(2, 2, wire.PacketFollowerInfo, 3, wire.ProtocolVersionZooid)
-	if rd.Role == nil || rd.Role.Reason != "server 2 has promised epoch 3, this is epoch 1" {
-		t.Errorf("role %+v", rd.Role)
+	for _, c := range []struct {
+		name string
+		vote *wire.Vote // what the voter has told of itself
+		ends bool
+	}{
+		{"it has missed an election", &wire.Vote{Leader: 2, PeerEpoch: 0}, true},
+		{"it has another history", &wire.Vote{Leader: 2, PeerEpoch: 2, Zxid: wire.MakeZxid(2, 1)}, false},
+		{"it has told nothing", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHand(t, handConfig(3, 3, 0), Disk{})
+			h.lead()
+			if c.vote != nil {
+				h.Notified(2, &wire.Notification{Vote: *c.vote, Round: 7, Version: wire.NotificationVersion})
+			}
+			rd := h.greet(2, 2, wire.PacketFollowerInfo, 3, wire.ProtocolVersionZooid)
+			switch {
+			case c.ends && (rd.Role == nil || rd.Role.Reason != "server 2 has promised epoch 3, this is epoch 1"):
+				t.Errorf("role %+v", rd.Role)
+			case !c.ends && (rd.Role != nil || len(rd.Refused) != 1):
+				t.Errorf("role %+v, refused %+v", rd.Role, rd.Refused)
+			}
+		})
 	}
 }
 

@@ -30,6 +30,9 @@ func (c *Conn) NextXid() int32 {
 	return c.xid
 }
 
+// Xid is the number of the last request.
+func (c *Conn) Xid() int32 { return c.xid }
+
 // Send sends a request and returns its xid.
 func (c *Conn) Send(op wire.OpCode, body wire.Appender) (int32, error) {
 	xid := c.NextXid()

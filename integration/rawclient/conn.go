@@ -36,6 +36,7 @@ type Options struct {
 	LastZxid  wire.Zxid
 	NoROByte  bool // leave the readOnly byte out
 	ReadOnly  bool
+	Xid       int32         // the number of the last request, from which they count on
 	Wait      time.Duration // for any one answer; 20 s if 0
 }
 
@@ -69,7 +70,7 @@ func Open(addr string, o Options) (*Conn, error) {
 
 // Handshake opens a session over a connection that the caller has made.
 func Handshake(nc net.Conn, o Options) (*Conn, error) {
-	c := &Conn{nc: nc, Wait: o.Wait, LastZxid: o.LastZxid}
+	c := &Conn{nc: nc, Wait: o.Wait, LastZxid: o.LastZxid, xid: o.Xid}
 	if c.Wait == 0 {
 		c.Wait = 20 * time.Second
 	}

@@ -2,186 +2,332 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"zooid/wire"
-	"zooid/znode"
 )
 
-// client is one user of the member: at most one connection, one session.
+// client is a user of the ensemble: one connection at most, one session, and
+// several workloads that it works at in turns.
 type client struct {
-	n        int
-	conn     znode.ConnID // 0: not connected
-	session  wire.SessionID
-	passwd   [16]byte
-	ready    bool  // the handshake is over
-	stamp    int64 // session clock at which it was last heard
-	xid      int32
-	lastZxid wire.Zxid
-	waiting  []request
+	w    *world
+	i    int
+	plan clientPlan
+	rng  *rand.Rand
+
+	conn      *conn
+	ready     bool // the handshake is over
+	lied      bool // with a wrong password
+	lives     bool // its session was in the table when it asked for it
+	home      int
+	dials     uint32
+	dialledAt int64
+	heardAt   int64
+	saidAt    int64
+	wakeNo    uint32
+
+	session   wire.SessionID
+	passwd    [16]byte
+	timeoutMs int32
+	xid       int32
+	lastZxid  wire.Zxid
+	lastWrite wire.Zxid
+	waiting   []*op
+	watches   map[string]*armed // one-shot, by kind and path
+	unset     []string          // nodes that are still to be made before work begins
+
+	lock    lockState
+	serial  int
+	served  int // answers since everything was healed
+	answers int // in all
 }
 
-// request is one that has no outcome yet.
-type request struct {
-	cxid int32
-	op   wire.OpCode
+// op is a request that has no answer yet.
+type op struct {
+	xid   int32
+	code  wire.OpCode
+	read  bool
+	at    int64
+	floor wire.Zxid // the newest state that anybody had seen when it was sent
+	sure  bool      // a read right behind a sync: it must show that state
+	done  func(a *answer)
 }
 
-// drop ends the connection from this side; the session lives on.
-func (c *client) drop() { c.conn, c.ready, c.waiting = 0, false, nil }
+func newClient(w *world, i int) *client {
+	c := &client{w: w, i: i, plan: w.plan.clients[i], rng: stream(w.plan.seed, forClients+uint64(i)), watches: map[string]*armed{}}
+	c.home = c.rng.IntN(len(w.plan.members))
+	c.timeoutMs = c.plan.timeoutMs
+	c.unset = baseNodes()
+	return c
+}
 
-// depart loses the connection while the member runs on. What was heard on it
-// counts for the session all the same.
-func (c *client) depart(w *world) {
-	if c.ready {
-		w.peer.Touch(c.session, c.stamp)
+func (c *client) node() int { return len(c.w.members) + c.i }
+
+// wake has the client act after a while; an earlier plan is dropped.
+func (c *client) wake(after int64) {
+	c.wakeNo++
+	c.w.add(event{at: c.w.now + after, kind: atClient, who: int32(c.i), arg: c.wakeNo})
+}
+
+// due is the client's turn.
+func (c *client) due(no uint32) {
+	if no != c.wakeNo || c.w.resting {
+		return
 	}
-	delete(w.conns, c.conn)
-	w.tree.DropWatcher(c.conn)
-	delete(w.watches, c.conn)
-	c.drop()
-}
-
-// hear says that the member has read something from this client.
-func (c *client) hear(w *world) {
-	c.stamp = w.peer.SessionNow() + loopMs
-	if l := w.sessions[c.session]; l != nil {
-		l.heard = w.heard
+	c.act()
+	if c.w.calm {
+		c.wake(int64(c.timeoutMs) * ms / 8)
+		return
 	}
+	c.wake(1 + int64(c.rng.ExpFloat64()*float64(c.plan.think)))
 }
 
-// act does one random thing that a client does.
-func (c *client) act(w *world) {
-	if c.conn == 0 {
-		if w.rng.IntN(4) == 0 {
-			c.connect(w)
+// act does one thing that a client does.
+func (c *client) act() {
+	w := c.w
+	patience := int64(c.timeoutMs) * ms * 2 / 3
+	switch {
+	case c.conn == nil:
+		c.connect()
+		return
+	case w.now-max(c.heardAt, c.dialledAt) > patience:
+		// Nobody answers here.
+		c.leave()
+		return
+	case !c.ready:
+		return
+	case c.plan.restless > 0 && c.rng.IntN(c.plan.restless) == 0:
+		w.saw(rareClientMoves)
+		c.leave()
+		if c.rng.IntN(2) == 0 {
+			c.connect() // before what it asked can have had an outcome
 		}
 		return
 	}
-	if !c.ready {
+	if w.now-c.saidAt > patience/2 {
+		c.saidAt = w.now
+		w.send(c.conn, 0, msg{kind: msgAsk, body: &ask{kind: askPing}})
+	}
+	if n := len(c.waiting); n >= c.plan.depth || n > 0 && c.waiting[n-1].code == wire.OpCloseSession {
 		return
 	}
-	if w.rng.IntN(60) == 0 {
-		c.depart(w)
-		w.note("connection lost")
+	if len(c.unset) > 0 {
+		c.setUp()
 		return
 	}
-	c.hear(w)
-	if l := w.sessions[c.session]; l == nil || l.asked {
-		return
-	}
-	if len(c.waiting) == 0 && w.rng.IntN(3) == 0 {
-		c.read(w)
-		return
-	}
-	c.write(w)
+	c.work()
 }
 
-func (c *client) connect(w *world) {
-	w.lastConn++
-	c.conn, c.xid = w.lastConn, 0
-	w.conns[c.conn] = c
-	passwd := c.passwd
-	if c.session != 0 && w.rng.IntN(20) == 0 {
-		passwd[0] ^= 1
-		w.note("wrong password")
-		w.peer.Attach(0, c.session, passwd[:], 4000, wallStartMs+w.now)
+// leave drops the connection; the session lives on, perhaps at another member.
+func (c *client) leave() {
+	if c.conn == nil {
+		return
 	}
-	timeout := int32(4000 + w.rng.IntN(4)*4000)
-	w.peer.Attach(c.conn, c.session, c.passwd[:], timeout, wallStartMs+w.now)
+	conn := c.conn
+	c.conn = nil
+	c.w.closeEnd(conn, 0)
+	c.disconnected()
 }
 
-// read arms a watch on a random node, if it exists.
-func (c *client) read(w *world) {
-	r := znode.Reader{Conn: c.conn, Session: c.session, IDs: openIDs}
-	req := wire.WatchRequest{Path: w.somePath(), Watch: w.rng.IntN(2) == 0}
-	w.tree.RLock()
-	defer w.tree.RUnlock()
-	reply, err := w.tree.Read(wire.OpGetData, &r, req.Append(nil), nil)
-	w.observe("read %d %s %x %v", c.n, req.Path, reply, wire.CodeOf(err))
-	if err == nil && req.Watch {
-		if w.watches[c.conn] == nil {
-			w.watches[c.conn] = map[string]bool{}
+// disconnected is the end of a connection. The fate of what was asked is not
+// known.
+func (c *client) disconnected() {
+	c.conn, c.ready = nil, false
+	c.home = c.rng.IntN(len(c.w.members))
+	lost := c.waiting
+	c.waiting = nil
+	for _, o := range lost {
+		if o.done != nil {
+			o.done(nil)
 		}
-		w.watches[c.conn][req.Path] = true
+		if o.code == wire.OpCloseSession {
+			c.expired() // whether it was heard or not, the client is done with it
+		}
 	}
 }
 
-var openIDs = []wire.ID{{Scheme: "ip", ID: "127.0.0.1"}}
-
-// paths is how many names a directory has: few, so that requests collide.
-const paths = 6
-
-func (w *world) somePath() string {
-	p := fmt.Sprintf("/n%d", w.rng.IntN(paths))
-	if w.rng.IntN(2) == 0 {
-		p += fmt.Sprintf("/m%d", w.rng.IntN(paths))
+// connect dials the member of the day.
+func (c *client) connect() {
+	w := c.w
+	m := w.members[c.home]
+	if m.process == nil || !w.reachable(c.node(), m.i) {
+		c.home = c.rng.IntN(len(w.members))
+		return
 	}
-	return p
+	c.dials++
+	c.conn = w.connect(forClient, end{node: c.node(), incarnation: c.dials}, end{node: m.i, incarnation: m.incarnation})
+	c.dialledAt, c.saidAt = w.now, w.now
+	hello := &ask{kind: askHello, session: c.session, passwd: c.passwd, timeoutMs: c.timeoutMs, lastZxid: c.lastZxid}
+	c.lied = c.session != 0 && c.rng.IntN(30) == 0
+	if c.lied {
+		hello.passwd[0] ^= 1
+		w.saw(rareWrongPassword)
+	}
+	if c.session == 0 || c.rng.IntN(8) == 0 {
+		c.timeoutMs = max(c.plan.timeoutMs/int32(1+c.rng.IntN(2)), int32(2*w.plan.tickMs))
+		hello.timeoutMs = c.timeoutMs
+	}
+	l := w.sessions[c.session]
+	if c.lives = l != nil; c.lives {
+		l.timeoutMs = min(l.timeoutMs, int64(c.timeoutMs))
+	}
+	w.send(c.conn, 0, msg{kind: msgAsk, body: hello})
 }
 
-// write submits a random change.
-func (c *client) write(w *world) {
+// ask sends a request.
+func (c *client) ask(code wire.OpCode, body wire.Record, read bool, done func(a *answer)) *op {
+	w := c.w
 	c.xid++
-	r := &znode.Request{Conn: c.conn, Session: c.session, Cxid: c.xid, IDs: openIDs}
-	version := int32(-1)
-	if w.rng.IntN(3) == 0 {
-		version = int32(w.rng.IntN(4))
+	o := &op{xid: c.xid, code: code, read: read, at: w.now, floor: w.ledger.acked, done: done}
+	a := &ask{kind: askRequest, xid: c.xid, op: code, body: body, read: read}
+	if body != nil {
+		a.raw = body.Append(nil)
 	}
-	switch w.rng.IntN(20) {
-	case 0:
-		r.Op = wire.OpCloseSession
-		if l := w.sessions[c.session]; l != nil {
-			l.asked = true
+	c.waiting = append(c.waiting, o)
+	c.saidAt = w.now
+	w.send(c.conn, 0, msg{kind: msgAsk, body: a})
+	return o
+}
+
+func (c *client) write(code wire.OpCode, body wire.Record, done func(a *answer)) *op {
+	return c.ask(code, body, false, done)
+}
+
+// readSure reads behind a sync: the answer must not be older than anything that
+// anybody had seen before.
+func (c *client) readSure(code wire.OpCode, body wire.Record, path string, done func(a *answer)) *op {
+	s := c.write(wire.OpSync, &wire.PathRequest{Path: path}, nil)
+	o := c.ask(code, body, true, done)
+	o.floor, o.sure = s.floor, true
+	return o
+}
+
+// receive is an answer, an event, or the end.
+func (c *client) receive(conn *conn, m *msg) {
+	if conn != c.conn {
+		return
+	}
+	c.heardAt = c.w.now
+	if m.kind == msgEnd {
+		c.disconnected()
+		return
+	}
+	a := m.body.(*answer)
+	switch a.kind {
+	case answerWelcome:
+		c.welcomed(a)
+	case answerEvent:
+		c.notified(a)
+	case answerReply:
+		c.answered(a)
+	}
+}
+
+// welcomed is the answer to the handshake.
+func (c *client) welcomed(a *answer) {
+	w := c.w
+	if a.session == 0 {
+		if !c.lied {
+			w.checkRefused(c)
+			c.expired()
 		}
-	case 1, 2:
-		r.Op, r.Body = wire.OpSync, &wire.PathRequest{Path: w.somePath()}
-	case 3, 4, 5:
-		r.Op, r.Body = wire.OpDelete, &wire.DeleteRequest{Path: w.somePath(), Version: version}
-	case 6, 7, 8, 9:
-		r.Op, r.Body = wire.OpSetData, &wire.SetDataRequest{Path: w.somePath(), Data: w.someData(), Version: version}
-	case 10:
-		r.Op, r.Body = wire.OpSetACL, &wire.SetACLRequest{Path: w.somePath(), ACL: wire.OpenACL, Version: version}
-	case 11, 12:
-		m := new(wire.MultiRequest)
-		for range 1 + w.rng.IntN(4) {
-			m.Ops = append(m.Ops, w.someOp())
+		return
+	}
+	if c.lied {
+		w.fail("19 sessions", "client %d: session %v with a wrong password", c.i, a.session)
+	}
+	if c.session != 0 {
+		if c.session != a.session {
+			w.fail("19 sessions", "client %d asked for session %v and got %v", c.i, c.session, a.session)
 		}
-		r.Op, r.Body = wire.OpMulti, m
-	case 13:
-		r.Op = wire.OpCreateTTL
-		r.Body = &wire.CreateTTLRequest{CreateRequest: *w.someCreate(wire.FlagPersistentTTL), TTLMs: int64(1 + w.rng.IntN(20_000))}
-	case 14:
-		r.Op, r.Body = wire.OpCreateContainer, w.someCreate(wire.FlagContainer)
-	default:
-		r.Op, r.Body = wire.OpCreate, w.someCreate(int32(w.rng.IntN(4)))
+		w.saw(rareReattach)
+		if c.passwd != a.passwd {
+			w.fail("19 sessions", "client %d: its password has changed", c.i)
+		}
 	}
-	c.waiting = append(c.waiting, request{c.xid, r.Op})
-	w.peer.Submit(r, wallStartMs+w.now)
+	if c.session == 0 && w.sessions[a.session] == nil {
+		w.saw(rareLocalSession)
+	}
+	c.session, c.passwd, c.ready = a.session, a.passwd, true
+	c.rearm()
 }
 
-func (w *world) someData() []byte {
-	if w.rng.IntN(10) == 0 {
-		return nil
-	}
-	b := make([]byte, w.rng.IntN(40))
-	for i := range b {
-		b[i] = byte(w.rng.Uint32())
-	}
-	return b
+// expired is the news that the session is over.
+func (c *client) expired() {
+	c.w.saw(rareReattachRefused)
+	c.session, c.passwd = 0, [16]byte{}
+	c.lastZxid, c.lastWrite = 0, 0
+	c.xid = 0
+	clear(c.watches)
+	c.lock.end(c)
 }
 
-func (w *world) someCreate(flags int32) *wire.CreateRequest {
-	return &wire.CreateRequest{Path: w.somePath(), Data: w.someData(), ACL: wire.OpenACL, Flags: flags}
+// answered is the answer to the oldest request.
+func (c *client) answered(a *answer) {
+	w := c.w
+	if len(c.waiting) == 0 {
+		w.fail("18 outcomes", "client %d gets an answer to %v %d, and waits for none", c.i, a.op, a.xid)
+	}
+	o := c.waiting[0]
+	if o.xid != a.xid || o.code != a.op {
+		w.fail("18 outcomes", "client %d waits for %v %d, gets %v %d", c.i, o.code, o.xid, a.op, a.xid)
+	}
+	c.waiting = c.waiting[1:]
+	if a.zxid < c.lastZxid {
+		w.fail("18 zxid", "client %d goes back from %v to %v with %v %d", c.i, c.lastZxid, a.zxid, a.op, a.xid)
+	}
+	local := w.plan.local && (a.op == wire.OpCloseSession || a.err == wire.ErrEphemeralOnLocalSession)
+	if !o.read && a.op != wire.OpSync && !local {
+		if a.zxid <= c.lastWrite || a.zxid <= o.floor {
+			w.fail("18 order", "client %d: %v %d has zxid %v; before it was asked, %v was answered, and %v to itself",
+				c.i, a.op, a.xid, a.zxid, o.floor, c.lastWrite)
+		}
+		c.lastWrite = a.zxid
+		w.ledger.checkAnswered(w, c, a)
+	}
+	if o.sure && a.zxid < o.floor {
+		w.fail("18 sync", "client %d reads at %v behind a sync; before that was asked, %v had been seen", c.i, a.zxid, o.floor)
+	}
+	c.lastZxid = a.zxid
+	w.ledger.acked = max(w.ledger.acked, a.zxid)
+	c.served++
+	c.answers++
+	if o.done != nil {
+		o.done(a)
+	}
+	if a.op == wire.OpCloseSession {
+		w.saw(rareClosedByClient)
+		c.leave()
+		c.session = 0
+		c.expired()
+	}
 }
 
-func (w *world) someOp() wire.MultiOp {
-	switch w.rng.IntN(4) {
-	case 0:
-		return wire.MultiOp{Op: wire.OpDelete, Body: &wire.DeleteRequest{Path: w.somePath(), Version: -1}}
-	case 1:
-		return wire.MultiOp{Op: wire.OpSetData, Body: &wire.SetDataRequest{Path: w.somePath(), Data: w.someData(), Version: -1}}
-	case 2:
-		return wire.MultiOp{Op: wire.OpCheck, Body: &wire.CheckVersionRequest{Path: w.somePath(), Version: int32(w.rng.IntN(3))}}
+// baseNodes are the nodes that workloads need. Every client makes those that
+// are missing before it begins, parents first.
+func baseNodes() []string {
+	list := []string{"/r", "/c", "/lock", "/queue", "/multi", "/multi/a", "/multi/b", "/mix"}
+	for k := range registers {
+		list = append(list, registerPath(k))
 	}
-	return wire.MultiOp{Op: wire.OpCreate, Body: w.someCreate(int32(w.rng.IntN(4)))}
+	for k := range counters {
+		list = append(list, counterPath(k))
+	}
+	return list
+}
+
+func registerPath(k int) string { return fmt.Sprintf("/r/%d", k) }
+func counterPath(k int) string  { return fmt.Sprintf("/c/%d", k) }
+
+// setUp makes the next of the nodes that work needs.
+func (c *client) setUp() {
+	if len(c.waiting) > 0 {
+		return
+	}
+	path := c.unset[0]
+	c.write(wire.OpCreate, &wire.CreateRequest{Path: path, ACL: wire.OpenACL, Data: []byte("0")}, func(a *answer) {
+		if a != nil && (a.err == wire.OK || a.err == wire.ErrNodeExists) && len(c.unset) > 0 && c.unset[0] == path {
+			c.unset = c.unset[1:]
+		}
+	})
 }

@@ -4,8 +4,9 @@
 //
 //	cache folder ◄─ mvn, pip, javac, go build          (once a machine)
 //	     │
-//	     ├─► StartJava ──┐
-//	     ├─► StartZooid ─┴─► *Server (address, data directory, kill, restart)
+//	     ├─► Start ─────────► *Server: address, data directory, kill, restart
+//	     ├─► StartEnsemble ─► *Ensemble of *Member: roles, pauses, disks
+//	     │        └── NeedNetwork: members as hosts whose links break and delay
 //	     └─► RunChecks: a client program in Java or Python, one line a check
 //
 // What is fetched comes by the ordinary package clients and is kept in the
@@ -17,10 +18,15 @@
 // (Apache ZooKeeper, to check the suites themselves), host:port of a server
 // that runs already, or several of them with commas between. The external
 // server must have the settings of BaseConfig, and be one that may be soiled.
+// Drills of ensembles also take the kinds of the members, as in
+// zooid+zooid+java, and no addresses.
 //
-// Everything listens on 127.0.0.1 only. Every process that a test starts ends
-// with the test, by its pid. At most one server JVM and one client JVM run at a
-// time on a machine: see jvm.go.
+// Everything listens on loopback addresses only, or in network namespaces.
+// Every process that a test starts ends with the test, by its pid; namespaces,
+// mounts and loop devices end with the processes in them. At most one server
+// JVM, or one ensemble of them, and one client JVM run at a time on a machine:
+// see jvm.go.
 //
-// Read target.go and server.go, then checks.go, then the rest as needed.
+// Read target.go and server.go, then ensemble.go and member.go, network.go with
+// place.go, disk.go; then checks.go and the rest as needed.
 package testenv

@@ -8,8 +8,9 @@ import (
 )
 
 // Only so many JVMs may run on a machine at a time, whatever number of test
-// binaries go test has started: one server and one client. Who needs both takes
-// the server's place first, so nobody waits in a circle.
+// binaries go test has started: one server and one client. An ensemble's members
+// count as one server. Who needs both takes the server's place first, so nobody
+// waits in a circle.
 const (
 	placeServer = "server"
 	placeClient = "client"

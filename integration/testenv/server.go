@@ -36,6 +36,10 @@ type Config struct {
 	// DataDir is kept when the test ends; empty stands for a new folder that is
 	// removed.
 	DataDir string
+	// Container, if not empty, has zooid serve find out by itself what it serves,
+	// as in ZooKeeper's container image: ZOO_CONF_DIR and ZOO_DATA_DIR are set,
+	// and these variables, as key=value.
+	Container []string
 	// UID is the user that the process runs as; 0 is the test's own.
 	UID uint32
 }
@@ -46,7 +50,6 @@ func BaseConfig() map[string]string {
 	return map[string]string{
 		"tickTime":                                 "2000",
 		"maxClientCnxns":                           "0",
-		"clientPortAddress":                        "127.0.0.1",
 		"admin.enableServer":                       "false",
 		"admin.serverAddress":                      "127.0.0.1",
 		"4lw.commands.whitelist":                   "*",
@@ -65,12 +68,16 @@ type Server struct {
 	Addr    string // host:port for clients
 	DataDir string // empty for an external one
 
-	t      testing.TB
-	cfg    Config
-	port   int
-	folder string // zoo.cfg and what else belongs to the process
-	proc   *process
-	log    *logBuffer
+	t       testing.TB
+	cfg     Config
+	host    string
+	port    int
+	members []string // the server.N lines of an ensemble
+	network *Network // where it lives; nil for this machine's loopback
+	place   *place   // what it sees of the machine; nil for all of it
+	folder  string   // zoo.cfg and what else belongs to the process
+	proc    *process
+	log     *logBuffer
 }
 
 // Start starts a server of the kind and waits until it answers. It ends with
@@ -87,23 +94,33 @@ func Start(t testing.TB, kind string, cfg Config) *Server {
 // Prepare is Start without the start: what a test of refusals needs.
 func Prepare(t testing.TB, kind string, cfg Config) *Server {
 	t.Helper()
-	s := &Server{Kind: kind, t: t, cfg: cfg, DataDir: cfg.DataDir, folder: openFolder(t), log: new(logBuffer)}
-	if s.DataDir == "" {
-		s.DataDir = filepath.Join(s.folder, "data")
-	}
 	if kind == KindJava {
 		NeedJava(t)
 		takePlace(t, placeServer)
-	} else {
-		zooidBinary(t)
 	}
+	s := newServer(t, kind, cfg)
 	s.Move()
+	return s
+}
+
+// newServer is a server that has no port yet, and ends with the test.
+func newServer(t testing.TB, kind string, cfg Config) *Server {
+	t.Helper()
+	s := &Server{t: t, cfg: cfg, DataDir: cfg.DataDir, host: "127.0.0.1", folder: openFolder(t), log: new(logBuffer)}
+	if s.DataDir == "" {
+		s.DataDir = filepath.Join(s.folder, "data")
+	}
+	s.SetKind(kind)
 	t.Cleanup(func() {
 		if s.Running() {
 			s.proc.kill()
 		}
 		if t.Failed() {
-			t.Logf("log of the %s server on %s:\n%s", s.Kind, s.DataDir, s.log.tail(8<<10))
+			tail := 8 << 10
+			if s.members != nil {
+				tail = 1 << 10 // an ensemble's drill keeps all of it: Ensemble.Save
+			}
+			t.Logf("log of the %s server on %s:\n%s", s.Kind, s.DataDir, s.log.tail(tail))
 		}
 	})
 	return s
@@ -128,14 +145,8 @@ func openFolder(t testing.TB) string {
 func StartBeside(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	takePlace(t, placeClient)
-	s := &Server{Kind: KindJava, t: t, cfg: cfg, folder: openFolder(t), log: new(logBuffer)}
-	s.DataDir = filepath.Join(s.folder, "data")
+	s := newServer(t, KindJava, cfg)
 	s.Move()
-	t.Cleanup(func() {
-		if s.Running() {
-			s.proc.kill()
-		}
-	})
 	if err := s.Start(); err != nil {
 		t.Fatalf("%v\n%s", err, s.log.tail(8<<10))
 	}
@@ -144,8 +155,12 @@ func StartBeside(t testing.TB, cfg Config) *Server {
 
 // Move gives a server that does not run a new port.
 func (s *Server) Move() {
-	s.port = FreePort(s.t)
-	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
+	s.listenAt(s.host, freePort(s.t, s.host))
+}
+
+func (s *Server) listenAt(host string, port int) {
+	s.host, s.port = host, port
+	s.Addr = net.JoinHostPort(host, strconv.Itoa(port))
 }
 
 // SetKind makes a stopped server's next start one of the other kind, on the
@@ -203,13 +218,19 @@ func (s *Server) Launch() error {
 		cmd = exec.Command(zooidBinary(s.t), append(append([]string{"serve"}, s.cfg.Flags...), file)...)
 	}
 	cmd.Dir = s.folder
+	if s.cfg.Container != nil && s.Kind == KindZooid {
+		cmd.Args = append([]string{cmd.Path, "serve"}, s.cfg.Flags...)
+		cmd.Env = append(os.Environ(), "ZOO_CONF_DIR="+s.folder, "ZOO_DATA_DIR="+s.DataDir)
+		cmd.Env = append(cmd.Env, s.cfg.Container...)
+	}
 	cmd.SysProcAttr = childAttr()
 	if s.cfg.UID != 0 {
 		cmd.SysProcAttr = as(cmd.SysProcAttr, s.cfg.UID)
 	}
-	var err error
-	s.proc, err = startProcess(cmd, s.log)
-	return err
+	return s.place.do(func() (err error) {
+		s.proc, err = startProcess(cmd, s.log)
+		return err
+	})
 }
 
 // zooCfg is the text of the configuration file.
@@ -225,18 +246,19 @@ func (s *Server) zooCfg() string {
 	}
 	keys["dataDir"] = s.DataDir
 	keys["clientPort"] = strconv.Itoa(s.port)
+	keys["clientPortAddress"] = s.host
 	lines := make([]string, 0, len(keys))
 	for k, v := range keys {
 		lines = append(lines, k+"="+v+"\n")
 	}
 	sort.Strings(lines)
-	return strings.Join(lines, "")
+	return strings.Join(append(lines, s.members...), "")
 }
 
 // answers tells whether the server serves. It does not wait for long: what Java
 // is asked before it has loaded its data it neither answers nor hangs up on.
 func (s *Server) answers() error {
-	text, err := wordWithin(s.Addr, "srvr", time.Second)
+	text, err := s.word("srvr", time.Second)
 	if err == nil && !strings.Contains(text, "Mode: ") {
 		err = fmt.Errorf("srvr says %q", text)
 	}
@@ -282,6 +304,9 @@ func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
 // ResidentBytes is the server's resident memory, 0 if it cannot be told.
 func (s *Server) ResidentBytes() int64 { return s.proc.residentBytes() }
 
+// SetContainer sets what Config calls Container for the next start.
+func (s *Server) SetContainer(env ...string) { s.cfg.Container = env }
+
 // SetKey changes a zoo.cfg key for the next start.
 func (s *Server) SetKey(key, value string) {
 	keys := map[string]string{key: value}
@@ -298,9 +323,14 @@ func (s *Server) SetKey(key, value string) {
 // free when a server that was killed comes back to it.
 func FreePort(t testing.TB) int {
 	t.Helper()
+	return freePort(t, "127.0.0.1")
+}
+
+func freePort(t testing.TB, host string) int {
+	t.Helper()
 	for range 1000 {
 		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err != nil {
 			continue
 		}

@@ -10,13 +10,37 @@ import (
 )
 
 // Word sends a four-letter word and returns the answer.
-func Word(addr, word string) (string, error) { return wordWithin(addr, word, 20*time.Second) }
-
-func wordWithin(addr, word string, limit time.Duration) (string, error) {
-	nc, err := net.DialTimeout("tcp", addr, limit)
+func Word(addr, word string) (string, error) {
+	nc, err := net.DialTimeout("tcp", addr, wordLimit)
 	if err != nil {
 		return "", err
 	}
+	return say(nc, word, wordLimit)
+}
+
+const wordLimit = 20 * time.Second
+
+// Word sends the server a four-letter word, from where its clients are.
+func (s *Server) Word(word string) (string, error) { return s.word(word, wordLimit) }
+
+func (s *Server) word(word string, limit time.Duration) (string, error) {
+	nc, err := s.Dial(limit)
+	if err != nil {
+		return "", err
+	}
+	return say(nc, word, limit)
+}
+
+// Dial connects to the server from where its clients are.
+func (s *Server) Dial(limit time.Duration) (net.Conn, error) {
+	if s.network != nil {
+		return s.network.Dial(Clients, s.Addr, limit)
+	}
+	return net.DialTimeout("tcp", s.Addr, limit)
+}
+
+// say sends a word and returns what comes until the end.
+func say(nc net.Conn, word string, limit time.Duration) (string, error) {
 	defer nc.Close()
 	if err := nc.SetDeadline(time.Now().Add(limit)); err != nil {
 		return "", err
@@ -35,6 +59,11 @@ func Monitor(t testing.TB, addr string) map[string]string {
 	if err != nil {
 		t.Fatalf("mntr: %v", err)
 	}
+	return monitorValues(text)
+}
+
+// monitorValues reads the answer to mntr.
+func monitorValues(text string) map[string]string {
 	values := map[string]string{}
 	for _, line := range strings.Split(text, "\n") {
 		if key, value, ok := strings.Cut(line, "\t"); ok {
