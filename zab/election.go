@@ -56,7 +56,8 @@ type election struct {
 	// votes holds the last vote of each member in this round, and settled the
 	// last one of each that has a leader, whatever its round.
 	votes, settled map[wire.SID]ballot
-	// ownVotes holds what each member has last voted for itself.
+	// ownVotes holds what each member has last voted for itself, by the connection
+	// that stands: an earlier process may have had another disk.
 	ownVotes map[wire.SID]wire.Vote
 	// answered holds the last answer in this round to each member's vote.
 	answered map[wire.SID]answered
@@ -339,6 +340,7 @@ func (e *election) decide(v wire.Vote) {
 
 // linked and unlinked tell of election connections.
 func (e *election) linked(nowMs int64, sid wire.SID) {
+	delete(e.ownVotes, sid)
 	e.links[sid] = 0
 	if e.open && e.ens.votes(sid) {
 		e.send(sid) // what the network would repeat may be of another time
@@ -346,6 +348,7 @@ func (e *election) linked(nowMs int64, sid wire.SID) {
 }
 
 func (e *election) unlinked(nowMs int64, sid wire.SID) {
+	delete(e.ownVotes, sid)
 	delete(e.links, sid)
 	delete(e.settled, sid) // if it lives it will say so again
 	delete(e.early, sid)

@@ -219,6 +219,11 @@ func (l *learner) ackEpoch(current int32) {
 // opening takes the packet that says how the history will be made equal.
 func (l *learner) opening(p *wire.QuorumPacket) {
 	m := l.m
+	if replaces := p.Type == wire.PacketTrunc || p.Type == wire.PacketSnap; replaces && p.Zxid >= 0 && p.Zxid < m.confirmed {
+		l.leave("server %d leads without %v, which was committed: its data are another ensemble's, or it has lost some, "+
+			"and this server does not give up its own for them. Stop server %d and look at its disk", l.leader, m.confirmed, l.leader)
+		return
+	}
 	switch p.Type {
 	case wire.PacketPing:
 	case wire.PacketDiff:

@@ -27,7 +27,15 @@ type Machine struct {
 	leader  *leader
 	learner *learner
 	resting bool // has no role, and the election waits for the disk
-	retired bool // has resigned and takes part in nothing any more
+	// confirmed is the last zxid that a quorum is known to have had: what was
+	// applied in a role since the start. No leader of this ensemble can lack it.
+	confirmed wire.Zxid
+	// failures counts the roles in a row that ended before they served. From the
+	// patience-th on the next election waits, until restUntil: a member that every
+	// leader refuses must not keep the others busy.
+	failures  int
+	restUntil int64
+	retired   bool // has resigned and takes part in nothing any more
 
 	// links are the learners' connections to this member, in the order of their
 	// arrival. While looking they are kept waiting, for this member may come to
@@ -105,6 +113,8 @@ func (m *Machine) due() int64 {
 		at = min(at, m.leader.nextTick)
 	case m.learner != nil:
 		at = min(at, m.learner.deadline())
+	case m.resting && m.restUntil > m.nowMs:
+		at = min(at, m.restUntil)
 	case m.resting:
 		at = min(at, m.nowMs+m.cfg.TickMs)
 	case len(m.links) > 0:
@@ -123,7 +133,7 @@ func (m *Machine) settle() {
 	if m.elect == nil {
 		return
 	}
-	if m.resting && !m.retired && m.drained() {
+	if m.resting && !m.retired && m.nowMs >= m.restUntil && m.drained() {
 		m.resting = false
 		m.elect.look(m.nowMs, m.log.durable, m.epochs.Current)
 	}
@@ -167,6 +177,9 @@ func (m *Machine) begin(leader wire.SID) {
 	m.learner.dial()
 }
 
+// patience is how many elections in vain follow each other without a pause.
+const patience = 4
+
 // end ends the role, if there is one, and the next election comes as soon as the
 // disk is done. From here on nobody is told of the old role, and only then do
 // the connections go: who looks at once finds nobody that still claims to lead
@@ -181,6 +194,12 @@ func (m *Machine) end(reason string) {
 	}
 	m.leader, m.learner = nil, nil
 	m.resting = true
+	if m.failures++; serving {
+		m.failures = 0
+	}
+	if over := m.failures - patience; over >= 0 {
+		m.restUntil = m.nowMs + min(int64(5)<<min(over, 10), m.cfg.TickMs/2)
+	}
 	m.closeLinks()
 	r := &m.ready
 	r.Dial, r.PingsDue = nil, 0
@@ -398,6 +417,7 @@ func (m *Machine) append(e wire.Entry) {
 // commitTo hands the records in front of a position to the peer.
 func (m *Machine) commitTo(pos int) {
 	m.ready.Committed = m.log.commitTo(pos, m.ready.Committed)
+	m.confirmed = m.log.committed
 }
 
 // send queues a packet for a connection.

@@ -176,6 +176,27 @@ func TestLearnerLeavesLeaders(t *testing.T) {
 	}
 }
 
+// A leader that would take away what was committed has the disk of another
+// ensemble, or has lost its own: nobody who has seen it committed follows.
+func TestNobodyGivesUpWhatWasCommitted(t *testing.T) {
+	for _, opening := range []wire.PacketType{wire.PacketTrunc, wire.PacketSnap} {
+		t.Run(opening.String(), func(t *testing.T) {
+			h := newHand(t, handConfig(1, 3, 0), Disk{Epochs: Epochs{2, 2}, Last: zx(2, 3), Committed: zx(2, 2), Recent: entries(zx(2, 3))})
+			h.serve(3)
+			h.Closed(1, "gone")
+			h.do()
+			h.elect.settle(wire.Following)
+			h.begin(2)
+			h.Dialled(2)
+			h.do()
+			h.got(2, wire.PacketLeaderInfo, zx(9, 0), wire.AppendInt32(nil, 0x10000)...)
+			if rd := h.got(2, opening, zx(2, 2)); rd.Truncate != nil || rd.Install != nil || !strings.Contains(rd.Failed, "leads without 0x200000003, which was committed") {
+				t.Errorf("truncate %v, install %v, failed %q", rd.Truncate, rd.Install, rd.Failed)
+			}
+		})
+	}
+}
+
 func TestSilenceEndsConnections(t *testing.T) {
 	t.Run("of the leader", func(t *testing.T) {
 		h := follower(t, Disk{})

@@ -231,7 +231,7 @@ func (d *drill) epoch() int64 {
 		d.must(err)
 		_, rest, ok := strings.Cut(text, "\nZxid: 0x")
 		if !ok {
-			d.Fatalf("srvr of member %d says %q", m.SID, text)
+			continue // it has no leader
 		}
 		hex, _, _ := strings.Cut(rest, "\n")
 		zxid, err := strconv.ParseUint(hex, 16, 64)
