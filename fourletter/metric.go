@@ -188,7 +188,7 @@ var Metrics = []Metric{
 	{Name: "fsynctime", Kind: Summary, Duration: true, Help: "ms of a sync of the log"},
 	{Name: "inflight_diff_count", Kind: Summary, Help: "learners being synchronized by DIFF"},
 	{Name: "inflight_snap_count", Kind: Summary, Help: "learners being synchronized by SNAP"},
-	{Name: "leader_unavailable_time", Kind: Summary, Duration: true, Help: "ms between a leader's election and its first service"},
+	{Name: "leader_unavailable_time", Kind: Summary, Duration: true, Help: "ms between losing a leader and serving as one"},
 	{Name: "learner_request_processor_queue_size", Kind: Summary},
 	{Name: "netty_queued_buffer_capacity", Kind: Summary},
 	{Name: "node_changed_watch_count", Kind: Summary, Help: "watches that a changed znode set off"},

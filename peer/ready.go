@@ -107,6 +107,10 @@ func (p *Peer) absorb(r *zab.Ready) bool {
 	if r.Role != nil && r.Role.State != wire.Looking {
 		p.beginRole(r.Role)
 	}
+	if r.Role != nil && r.Role.State == wire.Looking && p.role.State == wire.Looking {
+		// One that nobody saw begin. Its history may have what was left open.
+		p.learner.awaited, p.holding.unsure = p.holding.unsure, nil
+	}
 	for _, e := range r.Committed {
 		p.commit(e)
 	}

@@ -47,9 +47,12 @@ type channelOptions struct {
 	MaxQueued int // default 256 MiB
 	// MaxAccepted is how many accepted connections there may be at once; more
 	// are refused.
-	MaxAccepted int  // default 1,000
-	BindTries   int  // tries to listen, 1 s apart; default 3
-	KeepAlive   bool // TCP keepalive
+	MaxAccepted int // default 1,000
+	// StallMax is how long the other end may take nothing of what is being
+	// written; default 1 min.
+	StallMax  time.Duration
+	BindTries int  // tries to listen, 1 s apart; default 3
+	KeepAlive bool // TCP keepalive
 
 	Log    *zap.Logger
 	Events channelEvents
@@ -60,6 +63,7 @@ type channelOptions struct {
 const (
 	defaultMaxQueued   = 256 << 20
 	defaultMaxAccepted = 1000
+	defaultStallMax    = time.Minute
 	// lingerTime is how long a connection that is being closed may take to
 	// write what is queued, and then for the other end to agree.
 	lingerTime = 2 * time.Second
@@ -111,6 +115,9 @@ func newChannels(o channelOptions) *channels {
 	}
 	if o.MaxAccepted <= 0 {
 		o.MaxAccepted = defaultMaxAccepted
+	}
+	if o.StallMax <= 0 {
+		o.StallMax = defaultStallMax
 	}
 	if o.dial == nil {
 		o.dial = tcpDialer(o.KeepAlive)

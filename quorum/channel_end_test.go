@@ -191,6 +191,59 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// A stream ends with its connection when the other end takes nothing any more,
+// however slow it was before.
+func TestOtherEndThatStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		s := startChannels(t, func(o *channelOptions) {
+			o.StallMax = 10 * time.Second
+			o.dial = func(context.Context, string) (net.Conn, error) { return ours, nil }
+		})
+		conn := s.Dial(1, []string{"a:1"}, time.Second)
+		s.expect(t, "dialled")
+		done := make(chan error, 1)
+		s.SendSnapshot(conn, func(_ context.Context, w io.Writer) error {
+			_, err := w.Write(make([]byte, 10*streamBuffer))
+			return err
+		}, func(err error) { done <- err })
+		for range 5 {
+			time.Sleep(9 * time.Second)
+			if _, err := io.ReadFull(theirs, make([]byte, streamBuffer)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		if err := <-done; err == nil || time.Since(began) != 10*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if e := s.expect(t, "closed"); e.reason != "write: the other end has hardly taken anything for 10s" {
+			t.Error(e.reason)
+		}
+	})
+}
+
+// The time that a write was given is over with it.
+func TestStallLeavesNoDeadline(t *testing.T) {
+	const stall = 500 * time.Millisecond
+	s := startChannels(t, func(o *channelOptions) { o.StallMax = stall })
+	p, conn := connectRaw(t, s)
+	large := packet(wire.PacketProposal, 1, strings.Repeat("x", 8<<20)) // more than a socket takes at once
+	want := string(large.Append(nil))
+	s.Queue(conn, large)
+	s.Flush()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(p, got); err != nil || string(got) != want {
+		t.Fatal(err)
+	}
+	time.Sleep(stall * 6 / 5) // the clock that counts here is the system's
+	s.Queue(conn, packet(wire.PacketPing, 1, ""))
+	s.Flush()
+	p.read(packet(wire.PacketPing, 1, "").Append(nil))
+	s.quiet(t)
+}
+
 // What cannot be a packet costs the connection and a line in the log, and
 // nothing else.
 func TestPacketsThatAreRefused(t *testing.T) {

@@ -1,29 +1,63 @@
-// Package quorum runs a peer: the loop that feeds it and carries out what it
-// wants done.
+// Package quorum runs a peer on a machine: the loop that feeds it and carries
+// out what it wants done, and the two networks by which members of an ensemble
+// talk to each other.
 //
-//	clients ─► inbox ─┐                      ┌─► log (its writer syncs) ─► Durable ─┐
-//	                  ├─► one batch ─► peer ─┤                                      │
-//	ticker, log ──────┘                      └─► apply under one lock hold          │
-//	   ▲                                         ─► Clients: events, replies        │
-//	   └────────────────────────────────────────────────────────────────────────────┘
+//	clients: Submit, Attach ─┐                    ┌─► Log ── syncs ──► Durable ─┐
+//	log: Durable ────────────┤                    ├─► apply, under the tree's   │
+//	members: votes, packets ─┼─► inbox ─► peer ─► │   lock ─► Clients: replies  │
+//	errands: what came of it ┤   one batch        ├─► links, channels ─► others │
+//	ticks ───────────────────┘                    └─► errands: epoch files,     │
+//	   ▲                                              TRUNC, SNAP, old log      │
+//	   └────────────────────────────────────────────────────────────────────────┘
+//
+// # The loop
 //
 // The loop has no goroutine of its own but for the ticks: whoever brings
-// something, a connection with requests or the log with its completion, takes
-// the turn and runs a round, unless another has it, which then sees to what was
-// brought. So a write changes threads once, to the log, and no further. Who has
-// the turn owns the peer and alone changes the tree.
+// something, a connection with requests, the log with its completion, another
+// member with a packet, takes the turn and runs a round, unless another has it,
+// which then sees to what was brought. So a write changes threads once, to the
+// log, and no further. Who has the turn owns the peer and alone changes the tree.
 //
-// A round takes whatever has arrived as one batch, steps the peer, hands the
-// new transactions to the log without waiting for it, and applies what has
-// become durable in one hold of the tree's lock. Group commit falls out of
-// that: while the log syncs, the next batch gathers.
+// A round takes whatever has arrived as one batch, steps the peer, hands
+// transactions to the log and packets to the connections without waiting for
+// them, and applies what is final in one hold of the tree's lock. Group commit
+// falls out of that: while the log syncs, the next batch gathers.
 //
-// Promises: nothing that the loop does waits for a disk, a network or a
-// client. A failed sync of the log ends the member, with the error on Failed.
-// Stop lets it end in good order: what was handed over is applied and answered
-// first, as far as the log takes it.
+// # The members
 //
-// Everything but the calls of Clients, Log and Store may be used from any
-// goroutine. A member alone is all there is today; the members' network comes
-// here. Read member.go.
+//   - links: one connection with every other member, for the election. Each side
+//     sends what it votes; only the newest vote matters. The one with the greater
+//     number dials, the other may ask to be dialled.
+//   - channels: the connections between a leader and its learners. Every member
+//     listens; learners dial. Packets in order, snapshots as streams among them.
+//   - network: the two of them and the disk, as the peer sees them. What blocks is
+//     an errand, with a goroutine that posts what came of it to the loop.
+//
+// A member alone has no network, and the same loop.
+//
+// # Promises
+//
+//   - Nothing that the loop does waits for a disk, a network or a client, but for
+//     one thing: a leader's snapshot takes the place of tree and log in a turn of
+//     its own.
+//   - What the peer wants of one connection is done in its order; what a connection
+//     brings is told in its order.
+//   - What waits has a bound: packets for a connection (it is closed), batches of
+//     packets for the loop (it is not read from), the history for a learner that
+//     is behind (one part of the log). Who takes nothing for long is given up.
+//   - A promise to the ensemble that cannot be kept on disk, like a failed sync of
+//     the log, ends the member, with the error on Failed. A full disk does not:
+//     what is to be promised waits for room.
+//   - Clients are let in when there is a role, kept for a while when it ends, and
+//     let go with a word on why.
+//   - Stop lets the member end in good order: what was handed over is applied and
+//     answered first, as far as the log and the others take it. A leader hands over:
+//     the others look for the next one at once.
+//
+// Everything but the calls of Clients, Log, Store and Disk may be used from any
+// goroutine.
+//
+// Read member.go and loop.go; role.go for who may come in; network.go and
+// errand.go; then links.go and linkconn.go, channel.go, inbound.go and
+// outbound.go, on sockets.go. office.go and instruments.go measure.
 package quorum

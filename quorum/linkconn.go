@@ -192,9 +192,13 @@ func (l *links) greeted(nc net.Conn) {
 	l.mu.Lock()
 	l.mu.greetings--
 	l.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
 		nc.SetReadDeadline(time.Time{})
 		err = l.welcome(g, nc, in)
+	case errors.Is(err, io.EOF) && in.Buffered() == 0:
+		nc.Close() // a probe, or a member that we have reached meanwhile
+		return
 	}
 	if err != nil {
 		l.refuse(nc, err)

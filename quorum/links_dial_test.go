@@ -278,3 +278,20 @@ func TestCallBackTakesItsTime(t *testing.T) {
 		}
 	})
 }
+
+// Who only looks whether the port is open is no reason for a line in the log.
+func TestProbeOfTheElectionPort(t *testing.T) {
+	l := startLinks(t, &addressBook{}, 2, nil)
+	p := dialRaw(t, l, nil)
+	p.Conn.(*net.TCPConn).CloseWrite()
+	p.expectEnd()
+	if n := l.logs.Len(); n > 0 {
+		t.Errorf("%d lines: %v", n, l.logs.All())
+	}
+	p = dialRaw(t, l, greetingOf(1, "127.0.0.1:1")[:9])
+	p.Conn.(*net.TCPConn).CloseWrite()
+	p.expectEnd()
+	if n := l.logs.Len(); n != 1 {
+		t.Errorf("half a greeting: %d lines: %v", n, l.logs.All())
+	}
+}

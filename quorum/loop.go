@@ -97,7 +97,7 @@ func (m *Member) earlier() bool {
 // turn.
 func (m *Member) round() {
 	t := &m.turn
-	if t.ended {
+	if t.ended || !t.started {
 		return
 	}
 	b := &t.b
@@ -113,6 +113,12 @@ func (m *Member) round() {
 	m.step(b)
 	m.settle()
 	b.release()
+	if t.ended {
+		return
+	}
+	if m.net != nil {
+		m.watch()
+	}
 	if t.unkept >= keepTxns {
 		m.keep()
 	}
@@ -146,7 +152,7 @@ func (m *Member) run() {
 		}
 		m.turn.Lock()
 		now := m.o.Now()
-		if gap := now.Sub(lastTick); gap >= tickEvery || gap < 0 {
+		if gap := now.Sub(lastTick); (gap >= tickEvery || gap < 0) && !m.turn.ended {
 			m.tick(gap, now)
 			lastTick = now
 			if now.Sub(lastKeep) >= keepEvery {
@@ -172,18 +178,22 @@ func (m *Member) run() {
 	}
 }
 
-// untilNext is how long the loop's own goroutine may sleep. The caller has the
-// turn.
+// untilNext is how long the loop's own goroutine may sleep: to the next tick, or
+// to what the peer waits for. The caller has the turn.
 func (m *Member) untilNext(lastTick time.Time) time.Duration {
-	wait := min(max(lastTick.Add(tickEvery).Sub(m.o.Now()), 0), tickEvery)
-	now := m.turn.clock.now
-	if m.net != nil && !m.turn.ended {
-		if d := time.Duration(m.peer.Deadline())*time.Millisecond - now; d < wait {
-			// The clock is told in whole ms, rounded down.
-			wait = max(d, 0) + time.Millisecond
-		}
+	c, now := &m.turn.clock, m.o.Now()
+	wait := min(max(lastTick.Add(tickEvery).Sub(now), 0), tickEvery)
+	if m.net == nil || m.turn.ended {
+		return wait
 	}
-	m.deadline.Store((now + wait).Milliseconds())
+	// The peer's time is that of the last round, in whole ms, rounded down.
+	passed := max(now.Sub(c.last), 0)
+	wakes := (c.now + passed + wait).Milliseconds()
+	if at := m.peer.Deadline(); at < wakes {
+		wakes = at
+		wait = max(time.Duration(at)*time.Millisecond-c.now-passed, 0)
+	}
+	m.deadline.Store(wakes)
 	return wait
 }
 
@@ -228,7 +238,12 @@ func (m *Member) keep() {
 func (m *Member) tick(gap time.Duration, now time.Time) {
 	m.readOnly(now)
 	if m.net != nil {
-		m.turn.lags.look(m.peer, now)
+		if m.turn.place.state == wire.Leading {
+			m.survey(now)
+		}
+		if m.net.awaiting.Load() > 0 {
+			m.o.Store.Keep(false) // somebody waits for the durable copy
+		}
 	}
 	if m.frozen.Load() {
 		return
@@ -247,6 +262,7 @@ func (m *Member) step(b *batch) {
 	m.peer.Tick(m.turn.clock.lapse(now))
 	if b.durable != 0 {
 		m.peer.Logged(b.durable)
+		m.acked(0, b.durable)
 	}
 	for _, call := range b.calls {
 		call()
@@ -292,8 +308,11 @@ func (m *Member) carryOut(rd *peer.Ready) (busy bool) {
 		busy = m.net.carryOut(&rd.Ready)
 	}
 	if len(rd.Entries) > 0 {
-		m.o.Count.Proposed(int64(len(rd.Entries)))
 		m.o.Log.Append(rd.Entries)
+		m.o.Count.Logged(int64(len(rd.Entries)))
+		if m.turn.place.state == wire.Leading {
+			m.proposed(rd.Entries)
+		}
 		busy = true
 	}
 	if m.net != nil {
@@ -336,16 +355,22 @@ func (m *Member) resume() {
 func (m *Member) applySome(out *znode.Applied) {
 	m.tree.Lock()
 	defer m.tree.Unlock()
-	n := int64(0)
+	n, last := int64(0), m.tree.LastZxid()
 	defer func() {
 		m.turn.unkept += n
 		m.o.Count.Applied(n)
+		if m.turn.place.state == wire.Leading {
+			m.o.Count.Committed(n)
+			m.applied(last)
+		}
 	}()
 	for range applyMax {
 		if !m.peer.Apply(out) {
 			return
 		}
-		n++
+		if out.Zxid > last { // a sync's outcome, say, has no transaction of its own
+			n, last = n+1, out.Zxid
+		}
 		if out.Created != 0 && out.Conn != 0 {
 			m.o.Clients.Attached(out.Conn, out.Created, out.TimeoutMs, m.peer.Password(out.Created))
 			out.Conn = 0

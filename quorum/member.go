@@ -91,27 +91,25 @@ type Member struct {
 		clock  clock
 		unkept int64 // transactions applied since the last keep
 		dirty  bool  // the clients' network has something to flush
-		ended  bool  // nobody runs a round any more
 
-		looking  time.Time // since when there is no role; zero while there is one
-		reading  bool      // clients are served read-only
-		reason   string    // why the last role ended
-		since    time.Time // of the role, or of looking
-		lags     lags
+		place    place
+		office   office
+		started  bool      // the peer is; nobody runs a round before
 		stopping time.Time // when the end was asked for
+		ended    bool      // nobody runs a round any more
 	}
 	inbox struct {
 		sync.Mutex
 		batch
-		started bool
+		started bool // there is a loop, or will be as soon as it listens
 		closed  bool // nobody takes what clients want any more
 		ended   bool // nobody takes anything any more
 	}
-	stopping   atomic.Bool
+	stopping   atomic.Bool  // only the loop's own goroutine runs rounds
 	sessionNow atomic.Int64 // upper bound of the session clock until the next tick
 	frozen     atomic.Bool  // the session clock stands still
-	deadline   atomic.Int64 // what the loop's own goroutine sleeps to at most, on the protocol's clock
-	started    time.Time
+	deadline   atomic.Int64 // what the loop's own goroutine sleeps to at most, in ms of the protocol's clock
+	made       time.Time
 }
 
 // batch is what has arrived since the loop last looked.
@@ -141,11 +139,12 @@ func NewMember(o Options) *Member {
 	o.Count.fill()
 	m := &Member{
 		o: o, log: o.Logger, tree: o.Tree,
-		wake: make(chan struct{}, 1), failed: make(chan error, 1), started: o.Now(),
+		wake: make(chan struct{}, 1), failed: make(chan error, 1), made: o.Now(),
 		stop: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
-	m.turn.clock.last = m.started
-	m.peer = peer.New(o.Peer, o.Tree, o.Disk, m.started.UnixMilli())
+	m.turn.clock.last = m.made
+	m.turn.place.since = m.made
+	m.peer = peer.New(o.Peer, o.Tree, o.Disk, m.made.UnixMilli())
 	m.sessionNow.Store(m.peer.SessionNow() + tickEvery.Milliseconds())
 	return m
 }
@@ -154,6 +153,10 @@ func NewMember(o Options) *Member {
 // leader. The error is that an address towards the other members cannot be
 // listened on; nothing runs then.
 func (m *Member) Start() error {
+	// The others may be heard as soon as it listens. What they say waits in the
+	// inbox for the end of this turn.
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	if m.o.Ensemble != nil {
 		net, err := newNetwork(m)
 		if err != nil {
@@ -164,25 +167,29 @@ func (m *Member) Start() error {
 	m.inbox.Lock()
 	m.inbox.started = true
 	m.inbox.Unlock()
-	m.turn.Lock()
-	m.turn.looking = m.o.Now()
+	m.turn.started = true
+	m.turn.place.since = m.o.Now()
+	if m.net != nil {
+		m.look()
+	}
 	m.peer.Start(m.turn.clock.lapse(m.o.Now()))
 	m.settle()
-	m.turn.Unlock()
+	m.knock() // for what has come meanwhile
 	go m.run()
 	return nil
 }
 
 // Freeze stops the session clock for good. It comes before clients are turned
 // away at the end: a session must not expire because nobody lets it in. Clients
-// that are held at that time are let go, for nobody would answer them.
+// that are held at that time, or are served read-only, are let go, for nobody
+// will answer them.
 func (m *Member) Freeze() {
 	if m.frozen.Swap(true) || m.o.Ensemble == nil {
 		return
 	}
 	m.post(func() {
-		if !m.turn.looking.IsZero() {
-			m.o.Clients.Drop("the server stops")
+		if m.turn.place.state == wire.Looking {
+			m.dropAll("this server stops")
 		}
 	})
 }
@@ -224,7 +231,7 @@ func (m *Member) Failed() <-chan error { return m.failed }
 func (m *Member) Tree() *znode.Tree { return m.tree }
 
 // Started is when the member was made.
-func (m *Member) Started() time.Time { return m.started }
+func (m *Member) Started() time.Time { return m.made }
 
 // SessionNow is the time, in ms of the session clock, with which a session
 // that is heard from now is to be stamped. It is rounded up, so that nobody
@@ -336,19 +343,28 @@ type Status struct {
 	Reason string
 	// Since is when the present role, or the search for one, began.
 	Since time.Time
-	// Lags has for every learner how long ago it acknowledged everything that
-	// was proposed before; 0 if it lacks nothing. Leader only, by server.
-	Lags map[wire.SID]time.Duration
+	// Lags tells for every connected voter how long it has lacked a proposal
+	// without a break, 0 if it lacks none. Leader only, as ProposalSize.
+	Lags         map[wire.SID]time.Duration
+	ProposalSize Sizes
 }
 
 // Status tells it.
 func (m *Member) Status() (st Status, err error) {
 	err = m.ask(func() {
-		t := &m.turn
-		st = Status{Status: m.peer.Status(), Serves: t.looking.IsZero(), ReadOnly: t.reading,
-			Reason: t.reason, Since: t.since, Lags: t.lags.of(m.o.Now())}
+		p, o := &m.turn.place, &m.turn.office
+		if m.net != nil && p.state == wire.Leading {
+			m.survey(m.o.Now())
+		}
+		st = Status{Status: m.peer.Status(), Serves: p.state != wire.Looking, ReadOnly: p.reading,
+			Reason: p.reason, Since: p.since, Lags: o.lags(m.o.Now()), ProposalSize: o.sizes}
 	})
 	return st, err
+}
+
+// ResetStats forgets the sizes of proposals, as the word srst does.
+func (m *Member) ResetStats() {
+	m.post(func() { m.turn.office.sizes = noSizes })
 }
 
 func (m *Member) knock() {

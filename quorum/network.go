@@ -2,10 +2,10 @@ package quorum
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -58,6 +58,11 @@ const (
 	defaultMaxPacket   = 2 * 0xfffff
 	// fullDiskPause is how long what has to be on disk waits for room on it.
 	fullDiskPause = time.Second
+	// untoldMax bounds the batches of packets that wait for the loop; beyond it
+	// the connections are not read from.
+	untoldMax = 256
+	// patienceMin is the least of network.patience: a disk may be slow.
+	patienceMin = 10 * time.Second
 )
 
 // network carries out what the peer wants of the other members, and of the disk
@@ -72,7 +77,13 @@ type network struct {
 	ctx      context.Context // ends with the network
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
-	dialling zab.ConnID // of the last Dial
+	room     chan struct{} // has an element for each batch of packets on its way to the loop
+	dialling zab.ConnID    // of the last Dial; the loop's
+
+	awaiting  atomic.Int32 // snapshots for learners that wait for the durable copy
+	streaming atomic.Int32 // and those that are being sent
+	// received is the leader's snapshot on its way from the connection to the loop.
+	received atomic.Pointer[store.Received]
 }
 
 // newNetwork listens for the other members.
@@ -86,7 +97,7 @@ func newNetwork(m *Member) (*network, error) {
 	if e.MaxPacket <= 0 {
 		e.MaxPacket = defaultMaxPacket
 	}
-	n := &network{m: m, e: e, log: m.log}
+	n := &network{m: m, e: e, log: m.log, room: make(chan struct{}, untoldMax)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	self := m.o.Peer.Zab.SID
 	n.links = newLinks(linkOptions{
@@ -96,7 +107,8 @@ func newNetwork(m *Member) (*network, error) {
 	})
 	n.channels = newChannels(channelOptions{
 		Listen: e.ListenQuorum, MaxPacket: e.MaxPacket, BindTries: e.BindTries, KeepAlive: e.KeepAlive,
-		Log: m.log, Events: (*channelNews)(n),
+		StallMax: n.patience(),
+		Log:      m.log, Events: (*channelNews)(n),
 	})
 	if err := n.links.Listen(); err != nil {
 		n.close()
@@ -109,6 +121,14 @@ func newNetwork(m *Member) (*network, error) {
 	return n, nil
 }
 
+// patience is how long the other end may neither send nor take anything of a
+// snapshot or of the history, which the protocol does not time: as long as a
+// learner has to synchronize.
+func (n *network) patience() time.Duration {
+	z := &n.m.o.Peer.Zab
+	return max(time.Duration(z.InitLimit*z.TickMs)*time.Millisecond, patienceMin)
+}
+
 // electionAddrs are the addresses at which the other members take part in
 // elections.
 func (n *network) electionAddrs() map[wire.SID][]string {
@@ -119,12 +139,16 @@ func (n *network) electionAddrs() map[wire.SID][]string {
 	return addrs
 }
 
-// close ends the network and waits for what works for it.
+// close ends the network and waits for what works for it. The loop has ended,
+// or has not begun: nobody hands out more work than what is under way.
 func (n *network) close() {
 	n.cancel()
 	n.links.Close()
 	n.channels.Shutdown()
 	n.work.Wait()
+	if r := n.received.Swap(nil); r != nil {
+		r.Discard()
+	}
 }
 
 func (m *Member) closeNetwork() {
@@ -166,8 +190,17 @@ func (c *channelNews) DialFailed(sid wire.SID, err error) {
 	c.m.post(func() { c.m.peer.DialFailed(sid) })
 }
 
+// Packets has the reader wait while the loop has too much to do: then the
+// connection fills up, and the other end waits as well.
 func (c *channelNews) Packets(conn zab.ConnID, list []wire.QuorumPacket) {
+	select {
+	case c.room <- struct{}{}:
+	case <-c.ctx.Done():
+		return
+	}
 	c.m.post(func() {
+		<-c.room
+		c.m.countPackets(conn, list)
 		for i := range list {
 			c.m.peer.Packet(conn, list[i])
 		}
@@ -176,6 +209,11 @@ func (c *channelNews) Packets(conn zab.ConnID, list []wire.QuorumPacket) {
 
 func (c *channelNews) Closed(conn zab.ConnID, reason string) {
 	c.log.Debug("a connection between members has ended", zap.Int64("connection", int64(conn)), zap.String("why", reason))
+	if reason == errClosedByOther.Error() {
+		reason = "" // the peer's own word for it is clearer
+	} else {
+		reason = "the connection to the leader broke: " + reason // a learner's end matters to nobody
+	}
 	c.m.post(func() { c.m.peer.Closed(conn, reason) })
 }
 
@@ -204,7 +242,14 @@ func (n *network) carryOut(rd *zab.Ready) (busy bool) {
 		n.dialling = n.channels.Dial(d.Leader, n.e.Members[d.Leader].Quorum, n.e.ConnectTimeout)
 	}
 	for i := range rd.Sends {
-		n.channels.Queue(rd.Sends[i].Conn, &rd.Sends[i].Packet)
+		s := &rd.Sends[i]
+		n.channels.Queue(s.Conn, &s.Packet)
+		switch s.Packet.Type {
+		case wire.PacketDiff:
+			n.opened(s.Conn, "DIFF", s.Packet.Zxid, n.m.o.Count.DiffsSent)
+		case wire.PacketTrunc:
+			n.opened(s.Conn, "TRUNC", s.Packet.Zxid, n.m.o.Count.TruncsSent)
+		}
 	}
 	for _, s := range rd.Snapshots {
 		n.sendSnapshot(s)
@@ -221,155 +266,26 @@ func (n *network) carryOut(rd *zab.Ready) (busy bool) {
 	}
 	if rd.Failed != "" {
 		n.log.Info("no leader found yet: " + rd.Failed)
+		n.m.look()
 	}
 	return busy || len(rd.Notices)+len(rd.Sends)+len(rd.Snapshots)+len(rd.Reads)+len(rd.Close) > 0 || rd.ConnectAll || rd.Dial != nil
 }
 
+// opened notes by which way a learner is brought up to date.
+func (n *network) opened(conn zab.ConnID, way string, z wire.Zxid, count func(int64)) {
+	count(1)
+	n.log.Info("synchronizing a learner by "+way, zap.Int64("server", int64(n.sidOf(conn))), zap.Stringer("zxid", z))
+}
+
+// sidOf is the learner behind a connection, 0 if it is gone.
+func (n *network) sidOf(conn zab.ConnID) wire.SID {
+	for _, l := range n.m.peer.Machine.Status().Learners {
+		if l.Conn == conn {
+			return l.SID
+		}
+	}
+	return 0
+}
+
 // flush writes the packets that were queued.
 func (n *network) flush() { n.channels.Flush() }
-
-// saveEpochs keeps the promises. Where the disk is full they wait for room, and
-// with them what was to be promised.
-func (n *network) saveEpochs(e zab.Epochs) {
-	n.work.Go(func() {
-		for told := false; ; told = true {
-			err := n.e.Disk.SaveEpochs(e.Accepted, e.Current)
-			if err == nil {
-				break
-			}
-			if !isDiskFull(err) {
-				n.lost(fmt.Errorf("epoch files: %w; what this server promised the others is uncertain, so it stops", err))
-				return
-			}
-			if !told {
-				n.log.Warn("the disk is full: this server can join no quorum until there is room for its epoch files", zap.Error(err))
-			}
-			if !n.pause(fullDiskPause) {
-				return
-			}
-		}
-		n.m.post(func() { n.m.peer.EpochsSaved(e) })
-	})
-}
-
-// pause waits, and tells whether the network still stands then.
-func (n *network) pause(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-n.ctx.Done():
-		return false
-	}
-}
-
-// lost ends the member because of its disk.
-func (n *network) lost(err error) {
-	n.m.inbox.Lock()
-	n.m.inbox.err = err
-	n.m.inbox.Unlock()
-	n.m.knock()
-}
-
-func (n *network) truncate(z wire.Zxid) {
-	n.work.Go(func() {
-		last, ok, err := n.e.Disk.Truncate(z)
-		if err != nil {
-			n.lost(fmt.Errorf("cut the transaction log behind %v, as the leader asks: %w", z, err))
-			return
-		}
-		n.log.Info("the log was cut: what lay behind was never committed", zap.Stringer("behind", z), zap.Stringer("last", last), zap.Bool("done", ok))
-		n.m.o.Count.Truncated(1)
-		n.m.post(func() { n.m.peer.Truncated(last, ok) })
-	})
-}
-
-// install reads the snapshot that the leader sends, in the goroutine that reads
-// the connection, and puts it in the place of what this member had.
-func (n *network) install(in zab.Install) {
-	began := n.m.o.Now()
-	var received *store.Received
-	read := func(r io.Reader) (err error) {
-		received, err = n.e.Disk.Receive(r, in.Zxid, in.Epoch)
-		return err
-	}
-	n.channels.Receive(in.Conn, read, func(err error) {
-		n.m.post(func() {
-			if err == nil {
-				n.m.o.Clients.Drop("this server takes over its leader's snapshot")
-				err = received.Install()
-			}
-			switch {
-			case err == nil:
-				n.log.Info("installed the leader's snapshot", zap.Stringer("zxid", in.Zxid),
-					zap.Int("znodes", n.m.tree.NodeCount()), zap.Duration("took", n.m.o.Now().Sub(began)))
-				n.m.o.Count.Installed(1)
-				n.m.peer.Installed(in.Zxid, true)
-			case received != nil:
-				// The switch has begun, and nobody knows how far it got.
-				n.m.fail(fmt.Errorf("install the leader's snapshot: %w", err))
-			default:
-				n.log.Warn("the leader's snapshot was not received", zap.Error(err))
-				n.m.peer.Installed(in.Zxid, false)
-			}
-		})
-	})
-}
-
-// sendSnapshot streams the state to a learner, from the durable copy.
-func (n *network) sendSnapshot(s zab.SendSnapshot) {
-	n.m.o.Store.Keep(true)
-	began := n.m.o.Now()
-	n.work.Go(func() {
-		stream, err := n.e.Disk.Stream(n.ctx, s.AtLeast)
-		if err != nil {
-			n.log.Warn("no snapshot for a learner", zap.Stringer("zxid", s.AtLeast), zap.Error(err))
-			n.m.post(func() { n.m.peer.SnapshotSent(s.Conn, 0, false) })
-			return
-		}
-		n.m.post(func() { n.stream(s, stream, began) })
-	})
-}
-
-// stream sends a snapshot that is ready. Nothing else goes to the learner until
-// the peer knows that it is sent.
-func (n *network) stream(s zab.SendSnapshot, stream *store.Stream, began time.Time) {
-	z := stream.Zxid
-	n.channels.Queue(s.Conn, &wire.QuorumPacket{Type: wire.PacketSnap, Zxid: max(z, s.Label)})
-	write := func(_ context.Context, w io.Writer) error {
-		_, err := stream.WriteTo(w)
-		return err
-	}
-	n.channels.SendSnapshot(s.Conn, write, func(err error) {
-		err = errors.Join(err, stream.Close())
-		if err != nil {
-			n.log.Warn("a learner did not take its snapshot", zap.Stringer("zxid", z), zap.Error(err))
-		} else {
-			n.log.Info("sent a snapshot to a learner", zap.Stringer("zxid", z), zap.Duration("took", n.m.o.Now().Sub(began)))
-			n.m.o.Count.SnapshotsSent(1)
-		}
-		n.m.post(func() { n.m.peer.SnapshotSent(s.Conn, z, err == nil) })
-	})
-}
-
-// readLog reads records for a learner once it has taken what was queued for it
-// before: a learner that is far behind costs one part of the log in memory.
-func (n *network) readLog(r zab.ReadLog) {
-	nothing := func(context.Context, io.Writer) error { return nil }
-	n.channels.SendSnapshot(r.Conn, nothing, func(err error) {
-		if err != nil {
-			return // its end is told elsewhere
-		}
-		n.work.Go(func() { n.readPart(r) })
-	})
-}
-
-func (n *network) readPart(r zab.ReadLog) {
-	part, err := n.e.Disk.ReadLog(r.After, r.MaxBytes)
-	if err != nil {
-		n.log.Info("the log does not serve a learner, it will get a snapshot", zap.Stringer("after", r.After), zap.Error(err))
-	}
-	chunk := zab.LogChunk{After: r.After, Prev: part.Prev, Entries: part.Entries, Behind: part.Behind, Err: err}
-	n.m.post(func() { n.m.peer.LogRead(r.Conn, chunk) })
-}

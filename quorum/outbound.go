@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -207,7 +208,7 @@ func (c *channel) write(item outItem, n int) {
 		if item.stream != nil {
 			err = c.writeStream(item.stream)
 		} else {
-			_, err = c.nc.Write(item.buf.b[n:])
+			_, err = patientWriter{c}.Write(item.buf.b[n:])
 		}
 		c.mu.Lock()
 		if err != nil {
@@ -216,17 +217,51 @@ func (c *channel) write(item outItem, n int) {
 		if item.buf != nil {
 			c.wrote(item)
 		}
-		item, ok = c.next()
+		if item, ok = c.next(); !ok && !c.mu.finishing {
+			c.nc.SetWriteDeadline(time.Time{}) // patientWriter's
+		}
 		c.mu.Unlock()
 	}
 }
 
 func (c *channel) writeStream(s *outStream) error {
-	w := bufio.NewWriterSize(c.nc, streamBuffer)
+	w := bufio.NewWriterSize(patientWriter{c}, streamBuffer)
 	err := s.write(c.ctx, w)
 	if err == nil {
 		err = w.Flush()
 	}
 	s.done(err)
 	return err
+}
+
+// patientWriter writes to a connection as long as the other end takes something
+// now and then. The machine at the other end may be gone without a word.
+type patientWriter struct{ c *channel }
+
+// Write implements io.Writer.
+func (w patientWriter) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		limit := w.c.patient()
+		k, err := w.c.nc.Write(p[n:min(n+streamBuffer, len(p))])
+		n += k
+		switch {
+		case err != nil && limit > 0 && isTimeout(err):
+			return n, fmt.Errorf("the other end has hardly taken anything for %v", limit)
+		case err != nil:
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// patient gives the next write its time, 0 if the connection is finishing, which
+// has a limit of its own.
+func (c *channel) patient() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.finishing {
+		return 0
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(c.s.o.StallMax))
+	return c.s.o.StallMax
 }

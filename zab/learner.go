@@ -127,7 +127,7 @@ func (l *learner) unlinked(sid wire.SID) {
 // dialled introduces this member.
 func (l *learner) dialled(conn ConnID) {
 	cfg := &l.m.cfg
-	l.conn, l.phase, l.heard = conn, learnerInformed, l.m.nowMs
+	l.conn, l.phase, l.heard, l.redialAt = conn, learnerInformed, l.m.nowMs, 0
 	info := wire.LearnerInfo{SID: cfg.SID, ProtocolVersion: wire.ProtocolVersionZooid, ConfigVersion: cfg.Ensemble.Version}
 	p := wire.QuorumPacket{Type: wire.PacketFollowerInfo, Zxid: epochZxid(l.m.epochs.Accepted), Data: info.Append(nil)}
 	if cfg.Observer {

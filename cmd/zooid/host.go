@@ -66,7 +66,10 @@ func (p *process) describeSessions(st *fourletter.Status) {
 }
 
 // ResetStats is the part of the word srst that lies outside of the server.
-func (p *process) ResetStats() { p.metrics.Reset() }
+func (p *process) ResetStats() {
+	p.metrics.Reset()
+	p.member.ResetStats()
+}
 
 // describeConfig is the configuration as the word conf shows it.
 func (p *process) describeConfig() fourletter.Config {

@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"zooid/config"
@@ -182,15 +183,26 @@ func (p *process) makeMember() error {
 // has them.
 func (p *process) instruments() quorum.Instruments {
 	m := p.metrics
-	changes, looking := m.CounterSet("zooid_leader_changes"), m.Counter("looking_count")
+	changes, acks := m.CounterSet("zooid_leader_changes"), m.TimerSet("ack_latency")
+	synced := "follower_sync_time"
+	if p.cfg.Ensemble.Observer {
+		synced = "observer_sync_time"
+	}
 	return quorum.Instruments{
-		Proposed: m.Counter("proposal_count"), Applied: m.Counter("commit_count"), Expired: m.Counter("stale_sessions_expired"),
-		SnapshotsSent: m.Counter("snap_count"), Installed: m.Counter("zooid_snapshot_installed_count"),
-		Truncated: m.Counter("zooid_log_truncated_count"),
-		RoleEnded: func(reason string) {
-			changes(fourletter.Reason(reason), 1)
-			looking(1)
-		},
-		Found: m.Timer("unavailable_time"),
+		Logged: m.Counter("sync_processor_request_queued"), Applied: m.Counter("request_commit_queued"),
+		Looked: m.Counter("looking_count"), Elected: m.Timer("election_time"), Found: m.Timer("unavailable_time"),
+		RoleEnded: func(reason string) { changes(fourletter.Reason(reason), 1) },
+
+		Proposed: m.Counter("proposal_count"), Committed: m.Counter("commit_count"), Expired: m.Counter("stale_sessions_expired"),
+		FoundLeading: m.Timer("leader_unavailable_time"),
+		DiffsSent:    m.Counter("diff_count"), TruncsSent: m.Counter("zooid_trunc_count"), SnapshotsSent: m.Counter("snap_count"),
+		SnapshotsOut: m.Summary("inflight_snap_count"), Revalidated: m.Counter("revalidate_count"),
+		QuorumAcked: m.Timer("quorum_ack_latency"),
+		Acked:       func(by wire.SID, took time.Duration) { acks(strconv.FormatInt(int64(by), 10), took) },
+
+		Synced:            m.Timer(synced),
+		ProposalsReceived: m.Counter("learner_proposal_received_count"), CommitsReceived: m.Counter("learner_commit_received_count"),
+		ProposalTravelled: m.Timer("proposal_latency"),
+		Installed:         m.Counter("zooid_snapshot_installed_count"), Truncated: m.Counter("zooid_log_truncated_count"),
 	}
 }

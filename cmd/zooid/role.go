@@ -57,7 +57,7 @@ func (p *process) describeLeading(st *fourletter.Status, role *quorum.Status) {
 	l := &st.Leading
 	l.Uptime = time.Since(role.Since)
 	l.PendingSyncs = int64(role.PendingSyncs)
-	l.ProposalSize = fourletter.Sizes{Last: -1, Min: -1, Max: -1}
+	l.ProposalSize = fourletter.Sizes(role.ProposalSize)
 	l.Proposed = role.Proposed
 	for i := range role.Learners {
 		learner := &role.Learners[i]

@@ -227,7 +227,6 @@ func (p *process) dial(leader wire.SID) {
 			c := w.connect(forLearner, end{node: p.m.i, incarnation: p.m.incarnation}, end{node: to, incarnation: q.m.incarnation})
 			p.arrive(item{kind: itDialled, id: idOf(c, 0), conn: c})
 			q.arrive(item{kind: itAccepted, id: idOf(c, 1), conn: c})
-			p.check.leader = c
 		}
 	})
 }

@@ -29,6 +29,7 @@ type client struct {
 	session   wire.SessionID
 	passwd    [16]byte
 	timeoutMs int32
+	least     int32 // timeout that it has asked for in this session
 	xid       int32
 	lastZxid  wire.Zxid
 	lastWrite wire.Zxid
@@ -167,9 +168,13 @@ func (c *client) connect() {
 		c.timeoutMs = max(c.plan.timeoutMs/int32(1+c.rng.IntN(2)), int32(2*w.plan.tickMs))
 		hello.timeoutMs = c.timeoutMs
 	}
+	if c.session == 0 {
+		c.least = c.timeoutMs
+	}
+	c.least = min(c.least, c.timeoutMs)
 	l := w.sessions[c.session]
 	if c.lives = l != nil; c.lives {
-		l.timeoutMs = min(l.timeoutMs, int64(c.timeoutMs))
+		l.timeoutMs = min(l.timeoutMs, int64(c.least))
 	}
 	w.send(c.conn, 0, msg{kind: msgAsk, body: hello})
 }
@@ -245,7 +250,7 @@ func (c *client) welcomed(a *answer) {
 			w.fail("19 sessions", "client %d: its password has changed", c.i)
 		}
 	}
-	if c.session == 0 && w.sessions[a.session] == nil {
+	if c.session == 0 && w.plan.local && w.sessions[a.session] == nil {
 		w.saw(rareLocalSession)
 	}
 	c.session, c.passwd, c.ready = a.session, a.passwd, true

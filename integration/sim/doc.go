@@ -37,7 +37,14 @@
 // On failure the schedule is shrunk, the end of the run is told in words, and
 // the last line is the command that replays it.
 //
-// Read plan.go, world.go and event.go, then process.go (a member's loop) and
-// carry.go, disk.go, network.go, then door.go and client.go, then the checks:
-// ledger.go, protocol.go, history.go.
+// That the checks see is shown by mistakes that are built in on purpose, each of
+// which has to be found:
+//
+//	go run -tags defects ./integration/sim -mistake all -seeds 1-3000 -steps 8000
+//
+// Read plan.go, world.go, event.go and faults.go, then process.go (a member's
+// loop) and carry.go, disk.go, snapshot.go, network.go, then door.go, client.go
+// and work.go, then the checks: ledger.go (what is true), protocol.go and lead.go
+// (what is on the wire and on disk), life.go (sessions), history.go (what clients
+// were told), and run.go for what is demanded in the end.
 package main

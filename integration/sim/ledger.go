@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -225,7 +227,15 @@ func (l *ledger) effect(w *world, a *znode.Applied) {
 	}
 	l.made[key] = a.Zxid
 	w.sawRefusal(a.Err)
-	if a.Err != wire.OK {
+	if a.Err != wire.OK || slices.ContainsFunc(a.Multi, func(r wire.MultiResult) bool { return r.Op == wire.OpError }) {
+		return // it had no effect
+	}
+	if s := w.sessions[a.Session]; s != nil && s.closed && a.Closed == 0 {
+		// With local sessions a leader believes a member about sessions that it does
+		// not know, and so it does not know that this one has ended. As in ZooKeeper.
+		if !w.plan.local {
+			w.fail("19 sessions", "request %d of session %v is done at %v, behind the end of the session", a.Cxid, a.Session, a.Zxid)
+		}
 		return
 	}
 	if last := l.begun[a.Session]; a.Cxid < last {

@@ -23,6 +23,11 @@ type heard struct{ at, awake, before int64 }
 
 func newLife(w *world, a *znode.Applied) *life {
 	l := &life{created: a.Zxid, timeoutMs: int64(a.TimeoutMs), heard: make([]heard, len(w.members))}
+	for _, c := range w.clients { // a local session may have been attached to before
+		if c.session == a.Created {
+			l.timeoutMs = min(l.timeoutMs, int64(c.least))
+		}
+	}
 	for i, m := range w.members {
 		l.heard[i] = heard{awake: m.awake(), before: m.awake()}
 	}

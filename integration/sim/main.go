@@ -137,6 +137,9 @@ func explore(o *options) int {
 		}
 		return 1
 	}
+	if o.brief {
+		return 0
+	}
 	for i, n := range total {
 		fmt.Printf("%10d  %s\n", n, rareNames[i])
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"zooid/peer"
 	"zooid/wire"
@@ -20,7 +21,6 @@ type processCheck struct {
 	pos        int   // of the tree in ledger.final
 	leads      int64 // the epoch of which it is the leader, or wants to be; 0 if none
 	tookOffice int64 // how long the member had been awake when it began to serve as leader
-	leader     *conn // the last connection that it dialled
 	arrival    *arrival
 	promised   []bool // whose ACKEPOCH it has taken that counts, by member
 }
@@ -181,7 +181,9 @@ func (p *process) checkServing(s *peer.Serving) {
 		}
 		return
 	}
-	if c := p.check.leader; c == nil || !c.link.upToDate {
+	if !slices.ContainsFunc(w.live, func(c *conn) bool {
+		return c.purpose == forLearner && c.ends[0].node == p.m.i && c.ends[0].incarnation == p.m.incarnation && c.link.upToDate
+	}) {
 		w.fail("22.19 uptodate", "member %d serves as %v before it was sent UPTODATE", p.m.sid, s.State)
 	}
 }

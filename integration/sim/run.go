@@ -83,6 +83,7 @@ func (w *world) settle() {
 		return true
 	}, w.whoWaits)
 	if w.plan.calm {
+		w.runUntil(w.now+(progressMs+progressTicks*w.plan.tickMs)*ms, "union", w.united, w.whoWaits)
 		w.stayCalm()
 	}
 	w.resting = true
@@ -139,6 +140,18 @@ func (w *world) whoWaits() string {
 	return b.String()
 }
 
+// united tells whether everybody serves in one epoch.
+func (w *world) united() bool {
+	lead := w.leader()
+	for _, m := range w.members {
+		p := m.process
+		if lead == nil || p == nil || p.serving.State == wire.Looking || p.serving.Epoch != lead.process.serving.Epoch {
+			return false
+		}
+	}
+	return true
+}
+
 // atRest tells whether everybody serves in one epoch, everything is answered, and
 // all members have applied the same.
 func (w *world) atRest() bool {
@@ -147,14 +160,13 @@ func (w *world) atRest() bool {
 			return false
 		}
 	}
+	if !w.united() {
+		return false
+	}
 	last := w.ledger.last().zxid
-	lead := w.leader()
 	for _, m := range w.members {
-		p := m.process
-		if p == nil || p.serving.State == wire.Looking || p.tree.LastZxid() != last || m.disk.durable != len(m.disk.log) || m.disk.last() != last && !m.observer {
-			return false
-		}
-		if lead == nil || p.serving.Epoch != lead.process.serving.Epoch {
+		d := &m.disk
+		if m.process.tree.LastZxid() != last || d.durable != len(d.log) || d.last() != last && !m.observer {
 			return false
 		}
 	}
