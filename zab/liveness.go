@@ -36,13 +36,21 @@ func (l *leader) tick() {
 	l.pingAll()
 }
 
+// discoveryTicks is how long a leader waits for the voters that have elected it
+// to connect: they have nothing to do before that.
+const discoveryTicks = 2
+
 // checkProgress gives up a term that does not come about.
 func (l *leader) checkProgress() {
 	limit := l.m.initMs()
-	if l.phase == leaderPromises && l.stale {
+	switch {
+	case l.phase == leaderPromises && l.stale:
 		// Who has promised this epoch already cannot do so again: only another
 		// epoch brings that voter back.
 		limit = l.m.cfg.TickMs
+	case l.phase == leaderDiscovery:
+		// Who has elected us and does not come at once has found another leader.
+		limit = min(limit, discoveryTicks*l.m.cfg.TickMs)
 	}
 	if l.m.nowMs-l.since < limit {
 		return
