@@ -171,6 +171,16 @@ func (d *disk) work(n int) {
 	w.add(event{at: w.now + t, kind: atDisk, who: int32(d.m.i), arg: l.no<<1 | uint32(n)})
 }
 
+// hurry ends what a slow disk is doing within its usual time.
+func (d *disk) hurry() {
+	for n := range d.lanes {
+		if l := &d.lanes[n]; l.job.kind != jobNone {
+			l.no++
+			d.m.w.add(event{at: d.m.w.now + d.m.w.plan.fsync, kind: atDisk, who: int32(d.m.i), arg: l.no<<1 | uint32(n)})
+		}
+	}
+}
+
 // goOn lets a disk that was full work again.
 func (d *disk) goOn() {
 	d.full = false

@@ -452,6 +452,7 @@ func (w *world) heal() {
 	for _, m := range w.members {
 		m.resume()
 		m.disk.slowBy, m.disk.stallUntil = 1, 0
+		m.disk.hurry()
 		m.disk.goOn()
 		if m.process == nil {
 			w.restart(m, 0)
