@@ -21,6 +21,8 @@ build: ## build the static binary ./zooid
 test: lint fuzz ## what CI runs: lint, short fuzzing, all tests under the race detector
 	@$(GO) test -count=1 -v -run '^TestBinaryBudget$$' .
 	$(GO) test -race -timeout 20m ./...
+	@# The mistakes that are built in on purpose: the simulator must find each.
+	$(GO) test -count=1 -tags defects -run '^TestDefects$$' ./integration/sim
 
 lint: ## gofmt, vet and staticcheck (pinned in tools/go.mod)
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; }
