@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -326,10 +327,17 @@ func FreePort(t testing.TB) int {
 	return freePort(t, "127.0.0.1")
 }
 
+// portsGiven are the ports that this process has asked for already: nobody need
+// listen on them yet.
+var portsGiven sync.Map
+
 func freePort(t testing.TB, host string) int {
 	t.Helper()
 	for range 1000 {
 		port := 20000 + rand.IntN(12000)
+		if _, given := portsGiven.LoadOrStore(port, true); given {
+			continue
+		}
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err != nil {
 			continue
