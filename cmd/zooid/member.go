@@ -54,12 +54,13 @@ func membersOf(m *config.Membership) *zab.Ensemble {
 
 // zabConfig is what the configuration says to the protocol.
 func zabConfig(c *config.Config, sid wire.SID) zab.Config {
-	z := zab.Config{SID: sid, TickMs: c.Sessions.Tick.Milliseconds(), RecentBytes: recentBytes, DiffBytes: diffBytes}
+	z := zab.Config{SID: sid, TickMs: c.Sessions.Tick.Milliseconds()}
 	if !c.Distributed() {
 		return z
 	}
 	e := &c.Ensemble
 	z.Ensemble, z.Observer = membersOf(e.Members), e.Observer
+	z.RecentBytes, z.DiffBytes = recentBytes, diffBytes
 	z.InitLimit, z.SyncLimit = int64(e.InitLimitTicks), int64(e.SyncLimitTicks)
 	z.MinNotifyMs, z.MaxNotifyMs, z.FinalizeMs = e.NotifyMin.Milliseconds(), e.NotifyMax.Milliseconds(), finalizeMs
 	z.MaxEpochWaitMs, z.DialTries = e.EpochWait.Milliseconds(), dialTries

@@ -39,8 +39,8 @@ func configured(t *testing.T, text, myid string) *config.Config {
 
 // What is fixed, as zoo.cfg has no key for it.
 func fixed(z zab.Config) zab.Config {
-	z.RecentBytes, z.DiffBytes = recentBytes, diffBytes
 	if z.Ensemble != nil {
+		z.RecentBytes, z.DiffBytes = recentBytes, diffBytes
 		z.FinalizeMs, z.DialTries = finalizeMs, dialTries
 	}
 	return z
