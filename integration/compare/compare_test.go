@@ -77,11 +77,17 @@ func value(r *bench.Report, of string) float64 {
 	panic("no figure " + of)
 }
 
-// load runs zooid bench as a process of its own.
+// load runs zooid bench on a server.
 func load(b *testing.B, s *testenv.Server, args ...string) *bench.Report {
 	b.Helper()
-	args = slices.Concat([]string{"bench", "--server", s.Addr, "--json", "--pid", strconv.Itoa(s.PID()),
-		"--duration", timeFlag.String()}, args)
+	return loadOn(b, s.Addr, strconv.Itoa(s.PID()), args...)
+}
+
+// loadOn runs zooid bench as a process of its own, on servers and their
+// processes, which are joined by commas.
+func loadOn(b *testing.B, addrs, pids string, args ...string) *bench.Report {
+	b.Helper()
+	args = slices.Concat([]string{"bench", "--server", addrs, "--json", "--pid", pids, "--duration", timeFlag.String()}, args)
 	cmd := testenv.ZooidCommand(b, args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -137,7 +143,7 @@ func BenchmarkBesideJava(b *testing.B) {
 	only := regexp.MustCompile(*rowsFlag)
 	java, zooid := servers(b)
 	empty := [2]float64{float64(java.ResidentBytes()) / 1e6, float64(zooid.ResidentBytes()) / 1e6}
-	warm(b, java)
+	warm(b, func(args ...string) { load(b, java, args...) })
 	table := []string{tableHead}
 	if only.MatchString("empty") {
 		table = append(table, row("empty, resident MB", empty[:1], empty[1:], "<= 40 MB"))
@@ -158,13 +164,9 @@ func BenchmarkBesideJava(b *testing.B) {
 }
 
 // warm puts a mixture of load on a JVM.
-func warm(b *testing.B, s *testenv.Server) {
+func warm(b *testing.B, load func(args ...string)) {
 	for _, w := range []string{"mixed", "create", "get", "set", "children"} {
-		args := []string{"bench", w, "--server", s.Addr, "-c16", "-d16", "--json",
-			"--warmup", "0s", "--duration", (*warmFlag / 5).String()}
-		if out, err := testenv.ZooidCommand(b, args...).CombinedOutput(); err != nil {
-			b.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-		}
+		load(w, "-c16", "-d16", "--warmup", "0s", "--duration", (*warmFlag / 5).String())
 	}
 }
 
@@ -174,7 +176,7 @@ const millionNodes = 1_000_000
 // BenchmarkLargeTree measures memory, start and stalls with a million znodes.
 func BenchmarkLargeTree(b *testing.B) {
 	java, zooid := servers(b)
-	warm(b, java)
+	warm(b, func(args ...string) { load(b, java, args...) })
 	table := []string{tableHead}
 	var rss, gap, p999 [2]float64
 	var first [2][]float64

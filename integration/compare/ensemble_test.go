@@ -1,11 +1,9 @@
 package compare
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,25 +54,7 @@ func residentMB(e *testenv.Ensemble) (mb float64) {
 // loadAll runs zooid bench over all members of an ensemble.
 func loadAll(b *testing.B, e *testenv.Ensemble, args ...string) *bench.Report {
 	b.Helper()
-	args = slices.Concat([]string{"bench", "--server", addrsOf(e), "--json", "--pid", pidsOf(e), "--duration", timeFlag.String()}, args)
-	cmd := testenv.ZooidCommand(b, args...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		b.Fatalf("zooid %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
-	}
-	r := new(bench.Report)
-	if err := json.Unmarshal(out, r); err != nil {
-		b.Fatalf("%s: %v", out, err)
-	}
-	return r
-}
-
-func warmAll(b *testing.B, e *testenv.Ensemble) {
-	for _, w := range []string{"mixed", "create", "get", "set", "children"} {
-		loadAll(b, e, w, "-c16", "-d16", "--warmup", "0s", "--duration", (*warmFlag / 5).String())
-	}
+	return loadOn(b, addrsOf(e), pidsOf(e), args...)
 }
 
 // ensembleFigures are measured on Java, on Zooid and, where it has something
@@ -117,7 +97,7 @@ func BenchmarkEnsemble(b *testing.B) {
 		ensembleRow("three empty members, resident MB", []float64{residentMB(java)}, []float64{residentMB(zooid)},
 			[]float64{residentOf(other.pids())}, "<= 120 MB")}
 	fmt.Fprintln(os.Stderr, table[1])
-	warmAll(b, java)
+	warm(b, func(args ...string) { loadAll(b, java, args...) })
 	for _, f := range ensembleFigures {
 		if !only.MatchString(f.name) {
 			continue
@@ -182,23 +162,19 @@ func gapsOf(b *testing.B, e *testenv.Ensemble, end func(m *testenv.Member)) (gap
 func BenchmarkLeaderGone(b *testing.B) {
 	java, zooid := startThree(b, testenv.KindJava), startThree(b, testenv.KindZooid)
 	other := startEtcd(b, 3)
-	warmAll(b, java)
+	warm(b, func(args ...string) { loadAll(b, java, args...) })
 	kill := func(m *testenv.Member) { m.Kill() }
 	term := func(m *testenv.Member) { _, _ = m.Stop() }
 	var etcdGaps []float64
 	for range outages {
-		leader := other.leader()
-		for leader < 0 {
-			time.Sleep(50 * time.Millisecond)
-			leader = other.leader()
-		}
+		leader := other.awaitLeader(b)
 		gone := time.AfterFunc(outageAt, func() { _ = other.cmds[leader].Process.Kill(); _ = other.cmds[leader].Wait() })
 		r := other.run(b, "-c=6", "-d=1", "-rate=1000", "-duration=5s", "outage")
 		gone.Stop()
 		etcdGaps = append(etcdGaps, r.GapMaxMs)
 		fmt.Fprintf(os.Stderr, "etcd: gap %.0f ms\n", r.GapMaxMs)
 		other.launch(b, leader)
-		time.Sleep(2 * time.Second)
+		other.awaitMember(b, leader)
 	}
 	table := []string{ensembleHead,
 		ensembleRow("leader killed, longest gap ms", gapsOf(b, java, kill), gapsOf(b, zooid, kill), etcdGaps, "<= 150 ms"),
@@ -263,9 +239,22 @@ func BenchmarkGrowth(b *testing.B) {
 		if err := idle.Start(); err != nil {
 			b.Fatal(err)
 		}
-		time.Sleep(8 * time.Second) // until all are connected
+		testenv.Await(b, time.Minute, "all sessions are there", func() bool { return connections(e) >= sessions })
 		line(1_000_000, sessions)
 		_ = idle.Process.Kill()
 		_ = idle.Wait()
 	}
+}
+
+// connections counts the clients of all members.
+func connections(e *testenv.Ensemble) (n int) {
+	for _, m := range e.Members {
+		values, err := m.Monitor()
+		if err != nil {
+			return 0
+		}
+		alive, _ := strconv.Atoi(values["num_alive_connections"])
+		n += alive
+	}
+	return n
 }

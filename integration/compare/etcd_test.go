@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"zooid/cmd/zooid/bench"
+	"zooid/integration/testenv"
 )
 
 // etcd is an ensemble of etcd servers, and the load for them. Both come from
@@ -58,12 +59,29 @@ func startEtcd(b *testing.B, members int) *etcd {
 			_ = c.Wait()
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); e.leader() < 0; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.Fatal("etcd elects no leader")
-		}
-	}
+	e.awaitLeader(b)
 	return e
+}
+
+// etcdStart is how long etcd may take to elect and to come back.
+const etcdStart = 30 * time.Second
+
+// awaitLeader waits until a member leads, and gives it.
+func (e *etcd) awaitLeader(b *testing.B) (leader int) {
+	b.Helper()
+	testenv.Await(b, etcdStart, "etcd has a leader", func() bool {
+		leader = e.leader()
+		return leader >= 0
+	})
+	return leader
+}
+
+// awaitMember waits until a member is well.
+func (e *etcd) awaitMember(b *testing.B, i int) {
+	b.Helper()
+	testenv.Await(b, etcdStart, "a member of etcd is back", func() bool {
+		return exec.Command("curl", "-sf", "-m", "1", "http://"+e.clients[i]+"/health").Run() == nil
+	})
 }
 
 func freeAddr(b *testing.B) string {

@@ -152,7 +152,8 @@ func (w *outageWriter) write(ctx context.Context, c *client) error {
 	if err := c.conn.SetDeadline(time.Now().Add(c.timeout * 2 / 3)); err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) })()
+	// The last write may still be answered, so that its session can be closed.
+	defer context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now().Add(outageClose)) })()
 	_, err := c.call(wire.OpSetData, &wire.SetDataRequest{Path: w.path, Data: w.data, Version: -1})
 	return err
 }
