@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"zooid/socket"
 	"zooid/wire"
 	"zooid/zab"
 )
@@ -335,13 +336,12 @@ type channel struct {
 	s        *channels
 	id       zab.ConnID
 	nc       net.Conn
-	raw      syscall.RawConn // nil if nc is not a socket of the system's: then a write may block
 	accepted bool
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelFunc
 
 	in   inbound       // the reader only
-	out  output        // whoever holds mu.writing
+	out  socket.Writer // whoever holds mu.writing
 	asks chan struct{} // mu.stream is there for the reader
 	quit chan struct{} // closed when finishing, or when it has ended
 
@@ -368,8 +368,7 @@ func (s *channels) newChannel(id zab.ConnID, nc net.Conn) *channel {
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
-			c.out.ready = c.writeReady
+			c.out.Init(raw)
 		}
 	}
 	return c

@@ -5,10 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,14 +45,6 @@ func (o *outBuffer) release() {
 type outStream struct {
 	write func(ctx context.Context, w io.Writer) error
 	done  func(error)
-}
-
-// output is the state of a write under way.
-type output struct {
-	ready func(fd uintptr) bool // channel.writeReady, made once
-	b     []byte
-	n     int
-	err   error
 }
 
 // queue puts a packet behind the others. It is true if the connection has to be
@@ -125,7 +115,7 @@ func (c *channel) flush() {
 			return
 		}
 		c.mu.Unlock()
-		n, err := c.tryWrite(item.buf.b)
+		n, err := c.out.Write(item.buf.b)
 		c.mu.Lock()
 		if err != nil {
 			c.endLocked(fmt.Errorf("write: %w", err))
@@ -159,37 +149,6 @@ func (c *channel) next() (outItem, bool) {
 func (c *channel) wrote(item outItem) {
 	c.mu.bytes -= len(item.buf.b)
 	item.buf.release()
-}
-
-// tryWrite writes what the socket takes without blocking.
-func (c *channel) tryWrite(b []byte) (int, error) {
-	if c.raw == nil {
-		return 0, nil // a write may block, so it belongs to the writer
-	}
-	c.out.b, c.out.n, c.out.err = b, 0, nil
-	err := c.raw.Write(c.out.ready)
-	c.out.b = nil
-	if err == nil {
-		err = c.out.err
-	}
-	return c.out.n, err
-}
-
-// writeReady writes once; it never asks to be called again.
-func (c *channel) writeReady(fd uintptr) bool {
-	for {
-		n, err := syscall.Write(int(fd), c.out.b)
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
-		case err != nil:
-			c.out.err = os.NewSyscallError("write", err)
-		default:
-			c.out.n = n
-		}
-		return true
-	}
 }
 
 // startWriter leaves the rest of the writing, item from byte n on and what

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"zooid/socket"
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -56,8 +57,8 @@ type conn struct {
 	wordsOnly bool
 	overLimit zap.Field
 
-	in  input  // the connection's goroutine only
-	out output // whoever holds mu.writing
+	in  input         // the connection's goroutine only
+	out socket.Writer // whoever holds mu.writing
 
 	// heard is the session clock when the client was last heard.
 	heard atomic.Int64
@@ -112,7 +113,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
 			c.in.ready = c.readReady
-			c.out.ready = c.writeReady
+			c.out.Init(raw)
 		}
 	}
 	return c

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -40,14 +39,6 @@ func (o *outBuffer) release() {
 		o.b = o.b[:0]
 		outBuffers.Put(o)
 	}
-}
-
-// output is the state of a write under way.
-type output struct {
-	ready func(fd uintptr) bool // conn.writeReady, made once
-	b     []byte
-	n     int
-	err   error
 }
 
 // buffer is the buffer to append to; the caller holds c.mu and puts the
@@ -100,7 +91,7 @@ func (c *conn) flush() {
 	for c.mu.buf != nil {
 		b := c.takeBuffer()
 		c.mu.Unlock()
-		n, err := c.tryWrite(b.b)
+		n, err := c.out.Write(b.b)
 		c.mu.Lock()
 		if err != nil {
 			c.closeLocked(err.Error())
@@ -143,37 +134,6 @@ func (c *conn) written() {
 	c.mu.writing = false
 	if c.mu.finishing && c.mu.queue.len() == 0 {
 		c.closeLocked("finished")
-	}
-}
-
-// tryWrite writes what the socket takes without blocking.
-func (c *conn) tryWrite(b []byte) (int, error) {
-	if c.raw == nil {
-		return 0, nil // a write may block, so it belongs to the writer
-	}
-	c.out.b, c.out.n, c.out.err = b, 0, nil
-	err := c.raw.Write(c.out.ready)
-	c.out.b = nil
-	if err == nil {
-		err = c.out.err
-	}
-	return c.out.n, err
-}
-
-// writeReady writes once; it never asks to be called again.
-func (c *conn) writeReady(fd uintptr) bool {
-	for {
-		n, err := syscall.Write(int(fd), c.out.b)
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
-		case err != nil:
-			c.out.err = os.NewSyscallError("write", err)
-		default:
-			c.out.n = n
-		}
-		return true
 	}
 }
 
