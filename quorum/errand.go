@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 
 	"zooid/store"
+	"zooid/txnlog"
 	"zooid/wire"
 	"zooid/zab"
 )
@@ -29,7 +29,7 @@ func (n *network) saveEpochs(e zab.Epochs) {
 			if err == nil {
 				break
 			}
-			if !isDiskFull(err) {
+			if !txnlog.IsFull(err) {
 				n.lost(fmt.Errorf("epoch files: %w; what this server promised the others is uncertain, so it stops", err))
 				return
 			}
@@ -42,11 +42,6 @@ func (n *network) saveEpochs(e zab.Epochs) {
 		}
 		n.m.post(func() { n.m.peer.EpochsSaved(e) })
 	})
-}
-
-// isDiskFull tells whether an error goes away when there is room.
-func isDiskFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // lost ends the member because of its disk.

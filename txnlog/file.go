@@ -170,7 +170,7 @@ func (w *writer) pad(size, end int64) error {
 	if size > w.extent {
 		if _, err := w.file.WriteAt(zeros[:1], size-1); err == nil {
 			w.extent = size
-		} else if !isFull(err) {
+		} else if !IsFull(err) {
 			return err
 		}
 	}
@@ -184,14 +184,15 @@ func (w *writer) pad(size, end int64) error {
 	}
 	if _, err := w.file.WriteAt(zeros[:to-end], end); err == nil {
 		w.blocks = to
-	} else if !isFull(err) {
+	} else if !IsFull(err) {
 		return err
 	}
 	return nil
 }
 
-// isFull tells whether err says that there is no room on the disk.
-func isFull(err error) bool {
+// IsFull tells whether err says that there is no room on the disk, or that a
+// quota is used up: it goes away when there is room.
+func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 

@@ -292,7 +292,7 @@ func (l *Log) moveBase(before wire.Zxid) error {
 		return nil
 	}
 	err := l.SetBase(files[i].First - 1)
-	if isFull(err) { // purging must make room: rather let the next start know no base
+	if IsFull(err) { // purging must make room: rather let the next start know no base
 		return l.forgetBase()
 	}
 	return err

@@ -191,7 +191,7 @@ func (l *Log) sync() (time.Duration, error) {
 func (l *Log) untilRoom(op func() error) error {
 	for {
 		err := op()
-		if !isFull(err) {
+		if !IsFull(err) {
 			l.noSpace.Store(false)
 			return err
 		}

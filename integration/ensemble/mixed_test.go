@@ -21,25 +21,26 @@ func mixed(t *testing.T, kinds ...string) []string {
 // TestJavaFollower has a Java member follow a Zooid leader under writes: it is
 // killed and comes back, then the leader is.
 func TestJavaFollower(t *testing.T) {
-	d := newMixed(t, mixed(t, testenv.KindJava, testenv.KindZooid, testenv.KindZooid))
-	for range testenv.InDrill(1, 10) {
-		d.lead(3)
-		d.progress()
-		d.killAndRestart(d.e.Member(1), "Java follower killed")
-		d.killAndRestart(d.e.Member(3), "Zooid leader over a Java follower killed")
-	}
-	d.check()
+	killEach(t, mixed(t, testenv.KindJava, testenv.KindZooid, testenv.KindZooid),
+		"Java follower killed", "Zooid leader over a Java follower killed")
 }
 
 // TestJavaLeader has Zooid members follow a Java leader under writes: one is
 // killed and comes back, then the leader is.
 func TestJavaLeader(t *testing.T) {
-	d := newMixed(t, mixed(t, testenv.KindZooid, testenv.KindZooid, testenv.KindJava))
+	killEach(t, mixed(t, testenv.KindZooid, testenv.KindZooid, testenv.KindJava),
+		"Zooid follower of a Java leader killed", "Java leader killed")
+}
+
+// killEach kills the first member, a follower, and then the last one, the leader.
+func killEach(t *testing.T, kinds []string, follower, leader string) {
+	t.Helper()
+	d := newMixed(t, kinds)
 	for range testenv.InDrill(1, 10) {
 		d.lead(3)
 		d.progress()
-		d.killAndRestart(d.e.Member(1), "Zooid follower of a Java leader killed")
-		d.killAndRestart(d.e.Member(3), "Java leader killed")
+		d.killAndRestart(d.e.Member(1), follower)
+		d.killAndRestart(d.e.Member(3), leader)
 	}
 	d.check()
 }
