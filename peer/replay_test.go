@@ -1,17 +1,14 @@
 package peer
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"zooid/auth"
+	"zooid/integration/recorded"
 	"zooid/session"
 	"zooid/wire"
 	"zooid/zab"
@@ -25,49 +22,19 @@ type record struct {
 	packet   wire.QuorumPacket
 }
 
-func readRecords(t *testing.T, name string) []record {
+func readRecords(t *testing.T, name string) (records []record) {
 	t.Helper()
-	file, err := os.Open("testdata/quorum/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	unzipped, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var records []record
-	lines := bufio.NewScanner(unzipped)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var line struct {
-			Conn    zab.ConnID
-			Dir     string
-			Hex     string
-			Decoded struct{ Type string }
-		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatal(err)
-		}
-		if line.Hex == "" || line.Decoded.Type == "" {
+	for _, l := range recorded.Read(t, name) {
+		if !l.IsPacket() {
 			continue
 		}
-		r := record{conn: line.Conn}
-		if _, err := fmt.Sscanf(line.Dir, "%d->%d", &r.from, &r.to); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := hex.DecodeString(line.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := record{conn: zab.ConnID(l.Conn), from: wire.SID(l.By), to: wire.SID(l.For)}
 		var n int
-		if r.packet, n, err = wire.DecodeQuorumPacket(raw, 1<<20); err != nil || n != len(raw) {
-			t.Fatalf("%s: %d of %d bytes: %v", line.Decoded.Type, n, len(raw), err)
+		var err error
+		if r.packet, n, err = wire.DecodeQuorumPacket(l.Bytes, 1<<20); err != nil || n != len(l.Bytes) {
+			t.Fatalf("%v: %d of %d bytes: %v", l.Decoded["type"], n, len(l.Bytes), err)
 		}
 		records = append(records, r)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 	return records
 }
@@ -294,11 +261,11 @@ func ownRequest(t *testing.T, txn *wire.Txn) *znode.Request {
 
 func TestReplayRecordedLeader(t *testing.T) {
 	t.Run("every request", func(t *testing.T) {
-		replayLeader(t, readRecords(t, "02-broadcast-forwarding-sessions-inform.jsonl.gz"), Config{}, 3,
+		replayLeader(t, readRecords(t, "02-broadcast-forwarding-sessions-inform"), Config{}, 3,
 			map[zab.ConnID]wire.SID{16: 1, 18: 2, 31: 4}, 4)
 	})
 	t.Run("local sessions", func(t *testing.T) {
-		replayLeader(t, readRecords(t, "14-local-session-upgrade.jsonl.gz"), Config{LocalSessions: true}, 2,
+		replayLeader(t, readRecords(t, "14-local-session-upgrade"), Config{LocalSessions: true}, 2,
 			map[zab.ConnID]wire.SID{22: 1, 26: 3}, 0)
 	})
 }
@@ -379,7 +346,7 @@ func TestReplayRecordedFollower(t *testing.T) {
 		return b.String()
 	}
 	t.Run("every request", func(t *testing.T) {
-		s := replayFollower(t, readRecords(t, "02-broadcast-forwarding-sessions-inform.jsonl.gz"), Config{}, 3, 16, 0)
+		s := replayFollower(t, readRecords(t, "02-broadcast-forwarding-sessions-inform"), Config{}, 3, 16, 0)
 		want := "0 createSession 0\n1 create 0\n2 setData 0\n3 create 0\n4 create 0\n5 create 0\n6 createContainer 0\n7 createTTL 0\n" +
 			"8 setACL 0\n9 multi 0\n10 multi 0\n11 create -110\n12 setData -103\n13 sync 0\n14 delete 0\n15 create 0\n"
 		if got := outcomes(s); got != want {
@@ -390,7 +357,7 @@ func TestReplayRecordedFollower(t *testing.T) {
 		}
 	})
 	t.Run("local sessions", func(t *testing.T) {
-		records := readRecords(t, "14-local-session-upgrade.jsonl.gz")
+		records := readRecords(t, "14-local-session-upgrade")
 		s := replayFollower(t, records, Config{LocalSessions: true, LocalUpgrade: true}, 2, 22, 0x100003960d70000)
 		if got, want := outcomes(s), "1 create 0\n2 create 0\n3 closeSession 0\n"; got != want {
 			t.Errorf("outcomes\n%swant\n%s", got, want)

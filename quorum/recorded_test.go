@@ -1,15 +1,10 @@
 package quorum
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"os"
 	"testing"
 
+	"zooid/integration/recorded"
 	"zooid/wire"
 )
 
@@ -35,47 +30,22 @@ type recordedSaying struct {
 // recordedConns are the connections of a recording, those to one kind of port.
 func recordedConns(t *testing.T, name, port string) (conns []*recordedConn) {
 	t.Helper()
-	b, err := os.ReadFile("../wire/testdata/quorum/" + name + ".jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := bufio.NewScanner(z)
-	s.Buffer(nil, 1<<22)
 	byNumber := make(map[int]*recordedConn)
-	for s.Scan() {
-		var line struct {
-			recordedConn
-			Dir, Hex string
-			Decoded  struct{ Type string }
-		}
-		if err := json.Unmarshal(s.Bytes(), &line); err != nil {
-			t.Fatal(err)
-		}
+	for _, l := range recorded.Read(t, name) {
 		switch {
-		case line.Event == "open" || line.Event == "already open":
-			c := line.recordedConn
-			c.whole = line.Event == "open"
-			byNumber[c.Conn] = &c
+		case l.Event == "open" || l.Event == "already open":
+			c := &recordedConn{Port: l.Port, From: wire.SID(l.From), To: wire.SID(l.To), whole: l.Event == "open"}
+			byNumber[l.Conn] = c
 			if c.Port == port {
-				conns = append(conns, &c)
+				conns = append(conns, c)
 			}
-		case line.Hex != "":
-			raw, err := hex.DecodeString(line.Hex)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var from, to wire.SID
-			fmt.Sscanf(line.Dir, "%d->%d", &from, &to)
-			c := byNumber[line.Conn]
-			c.said = append(c.said, recordedSaying{from, raw, line.Decoded.Type == "(snapshot stream)"})
+		case l.Event == "":
+			c := byNumber[l.Conn]
+			c.said = append(c.said, recordedSaying{wire.SID(l.By), l.Bytes, l.IsSnapshot()})
 		}
 	}
-	if s.Err() != nil || len(conns) == 0 {
-		t.Fatalf("%s: %d connections, %v", name, len(conns), s.Err())
+	if len(conns) == 0 {
+		t.Fatalf("%s: no connections", name)
 	}
 	return conns
 }

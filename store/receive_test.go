@@ -1,12 +1,8 @@
 package store
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"zooid/integration/recorded"
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -34,33 +31,23 @@ type recordedSnap struct {
 
 func readSnap(t testing.TB, name string) *recordedSnap {
 	t.Helper()
-	f, err := os.Open("testdata/" + name + ".jsonl.gz")
-	must(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	must(t, err)
 	snap := new(recordedSnap)
-	lines := bufio.NewScanner(z)
-	lines.Buffer(nil, 4<<20)
-	for lines.Scan() {
-		var line struct{ Type, Hex string }
-		must(t, json.Unmarshal(lines.Bytes(), &line))
-		b, err := hex.DecodeString(line.Hex)
-		must(t, err)
-		if line.Type == "snapshot stream" {
-			snap.stream = b
-			continue
-		}
-		p, _, err := wire.DecodeQuorumPacket(b, 1<<20)
-		must(t, err)
-		switch line.Type {
-		case "SNAP":
+	conn := 0 // with the snapshot
+	for _, l := range recorded.Read(t, name) {
+		switch {
+		case l.IsSnapshot():
+			snap.stream, conn = l.Bytes, l.Conn
+		case !l.IsPacket():
+		case l.Decoded["type"] == "SNAP":
+			p, _, err := wire.DecodeQuorumPacket(l.Bytes, 1<<20)
+			must(t, err)
 			snap.label = p.Zxid
-		case "PROPOSAL":
+		case l.Decoded["type"] == "PROPOSAL" && l.Conn == conn:
+			p, _, err := wire.DecodeQuorumPacket(l.Bytes, 1<<20)
+			must(t, err)
 			snap.txns = append(snap.txns, p.Data)
 		}
 	}
-	must(t, lines.Err())
 	return snap
 }
 
@@ -92,7 +79,7 @@ func (l *loop) install(stream []byte, label wire.Zxid) {
 // is the leader's state; and a restart must lead to the same, from our store as
 // well as from the snapshot file that ZooKeeper would read.
 func TestReceiveRecorded(t *testing.T) {
-	for _, name := range []string{"snap-01", "snap-04", "snap-12"} {
+	for _, name := range []string{"01-election-and-first-sync", "04-join-snap", "12-join-snap-under-load"} {
 		t.Run(name, func(t *testing.T) {
 			snap := readSnap(t, name)
 			o := memOptions()
@@ -157,7 +144,7 @@ func lastDigest(t *testing.T, payloads [][]byte) uint64 {
 
 // TestReceiveBroken: a stream that ends early, or is none, changes nothing.
 func TestReceiveBroken(t *testing.T) {
-	snap := readSnap(t, "snap-04")
+	snap := readSnap(t, "04-join-snap")
 	o := memOptions()
 	l := startLoop(t, o)
 	l.create("/x", "", 0)
@@ -203,7 +190,7 @@ func TestReceiveBroken(t *testing.T) {
 
 // TestReceiveOnFullDisk ends with the disk's error and leaves nothing.
 func TestReceiveOnFullDisk(t *testing.T) {
-	snap := readSnap(t, "snap-12")
+	snap := readSnap(t, "12-join-snap-under-load")
 	for _, kind := range []errorfs.OpKind{errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFileSync} {
 		o := memOptions()
 		var full atomic.Bool
@@ -228,7 +215,7 @@ func TestReceiveOnFullDisk(t *testing.T) {
 
 // FuzzReceive feeds garbage: an error, or a tree, but no panic and no hang.
 func FuzzReceive(f *testing.F) {
-	snap := readSnap(f, "snap-04")
+	snap := readSnap(f, "04-join-snap")
 	f.Add(snap.stream)
 	f.Add(snap.stream[:100])
 	o := memOptions()

@@ -16,7 +16,7 @@ import (
 // TestStreamIsZooKeepers streams the state that ZooKeeper streamed: after the
 // same txns, the same sessions, ACLs and znodes, whatever their order.
 func TestStreamIsZooKeepers(t *testing.T) {
-	for _, name := range []string{"snap-01", "snap-04"} {
+	for _, name := range []string{"01-election-and-first-sync", "04-join-snap"} {
 		snap := readSnap(t, name)
 		l := startLoop(t, memOptions())
 		l.install(snap.stream, snap.label)

@@ -5,58 +5,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"zooid/integration/recorded"
 )
 
 // testMaxPacket is ZooKeeper's limit: jute.maxbuffer and its extra size.
 const testMaxPacket = 2 * 0xfffff
 
-// quorumRecord is a line of the recorded streams between the servers of an
-// ensemble of Apache ZooKeeper 3.9.5. Decoded was made from Hex by a program
-// that knows nothing of this package.
-type quorumRecord struct {
-	Conn    int
-	Port    string
-	Dir     string
-	Hex     string
-	Decoded map[string]any
-}
-
-// quorumRecords are the records of one recording, in order.
-func quorumRecords(t testing.TB, path string) (list []quorumRecord) {
+// said are the lines of a recording in which something was sent.
+func said(t testing.TB, name string) []recorded.Line {
 	t.Helper()
-	s := lines(t, path)
-	s.Buffer(nil, 1<<22)
-	for s.Scan() {
-		d := json.NewDecoder(bytes.NewReader(s.Bytes()))
-		d.UseNumber()
-		var r quorumRecord
-		if err := d.Decode(&r); err != nil {
-			t.Fatal(err)
-		}
-		if r.Hex != "" {
-			list = append(list, r)
-		}
-	}
-	if s.Err() != nil || len(list) == 0 {
-		t.Fatalf("%s: %d records, %v", path, len(list), s.Err())
-	}
-	return list
-}
-
-func quorumRecordings(t testing.TB) []string {
-	t.Helper()
-	paths, err := filepath.Glob("testdata/quorum/*.jsonl.gz")
-	if err != nil || len(paths) != 15 {
-		t.Fatalf("%d recordings of ensembles, %v", len(paths), err)
-	}
-	return paths
+	return slices.DeleteFunc(recorded.Read(t, name), func(l recorded.Line) bool { return len(l.Bytes) == 0 })
 }
 
 // TestRecordedQuorumStreams takes every record that real servers exchanged
@@ -64,9 +29,9 @@ func quorumRecordings(t testing.TB) []string {
 // the bytes that were sent, down to the data of the packets.
 func TestRecordedQuorumStreams(t *testing.T) {
 	seen := make(map[string]int)
-	for _, path := range quorumRecordings(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".jsonl.gz"), func(t *testing.T) {
-			for i, r := range quorumRecords(t, path) {
+	for _, name := range recorded.Names() {
+		t.Run(name, func(t *testing.T) {
+			for i, r := range said(t, name) {
 				kind, err := checkQuorumRecord(t, &r)
 				if err != nil {
 					t.Errorf("record %d, connection %d, %s, %s: %v", i, r.Conn, r.Dir, kind, err)
@@ -87,8 +52,8 @@ func TestRecordedQuorumStreams(t *testing.T) {
 	}
 }
 
-func checkQuorumRecord(t *testing.T, r *quorumRecord) (kind string, err error) {
-	raw := unhex(t, r.Hex)
+func checkQuorumRecord(t *testing.T, r *recorded.Line) (kind string, err error) {
+	raw := r.Bytes
 	switch {
 	case r.Decoded["msg"] == "initial":
 		return "greeting", checkGreeting(raw, r.Decoded)
@@ -162,7 +127,7 @@ func checkAuthPacket(raw []byte) error {
 
 // checkCutShort takes the first bytes of a stream, of which the recording keeps
 // sixty: packets on the quorum port, half a notification on the election port.
-func checkCutShort(raw []byte, r *quorumRecord) error {
+func checkCutShort(raw []byte, r *recorded.Line) error {
 	if r.Port == "election" {
 		d := NewDecoder(raw)
 		if size := d.Int32(); size < notificationShort || PeerState(d.Int32()) > Observing {
@@ -186,7 +151,7 @@ func checkCutShort(raw []byte, r *quorumRecord) error {
 	return nil
 }
 
-func checkPacket(raw []byte, r *quorumRecord) error {
+func checkPacket(raw []byte, r *recorded.Line) error {
 	p, n, err := DecodeQuorumPacket(raw, testMaxPacket)
 	if err != nil || n != len(raw) {
 		return fmt.Errorf("%d of %d bytes, %v", n, len(raw), err)
@@ -211,7 +176,7 @@ func checkPacket(raw []byte, r *quorumRecord) error {
 
 // reencodeData decodes a packet's data by the record that belongs there, and
 // encodes it again.
-func reencodeData(p *QuorumPacket, r *quorumRecord) ([]byte, error) {
+func reencodeData(p *QuorumPacket, r *recorded.Line) ([]byte, error) {
 	switch p.Type {
 	case PacketFollowerInfo, PacketObserverInfo:
 		var i LearnerInfo
@@ -238,7 +203,7 @@ func reencodeData(p *QuorumPacket, r *quorumRecord) ([]byte, error) {
 	return p.Data, nil
 }
 
-func recode(data []byte, rec Record, show func() string, r *quorumRecord, fields ...string) ([]byte, error) {
+func recode(data []byte, rec Record, show func() string, r *recorded.Line, fields ...string) ([]byte, error) {
 	d := NewDecoder(data)
 	rec.Decode(&d)
 	if d.Err() != nil || d.Remaining() != 0 {
@@ -319,15 +284,15 @@ func checkSnapshotStream(raw []byte) error {
 // TestQuorumPacketsInOneStream decodes a recorded direction of a connection as
 // it comes from a socket: many packets in one buffer.
 func TestQuorumPacketsInOneStream(t *testing.T) {
-	for _, path := range quorumRecordings(t) {
+	for _, name := range recorded.Names() {
 		streams := make(map[string][]byte)
 		counts := make(map[string]int)
-		for _, r := range quorumRecords(t, path) {
+		for _, r := range said(t, name) {
 			if r.Decoded["msg"] != nil || r.Decoded["type"] == "(snapshot stream)" {
 				continue
 			}
 			key := fmt.Sprint(r.Conn, " ", r.Dir)
-			streams[key] = append(streams[key], unhex(t, r.Hex)...)
+			streams[key] = append(streams[key], r.Bytes...)
 			counts[key]++
 		}
 		for key, b := range streams {
@@ -335,13 +300,13 @@ func TestQuorumPacketsInOneStream(t *testing.T) {
 			for len(b) > 0 {
 				_, n, err := DecodeQuorumPacket(b, testMaxPacket)
 				if n == 0 {
-					t.Fatalf("%s, connection %s: %d bytes left, %v", path, key, len(b), err)
+					t.Fatalf("%s, connection %s: %d bytes left, %v", name, key, len(b), err)
 				}
 				b = b[n:]
 				packets++
 			}
 			if packets != counts[key] {
-				t.Errorf("%s, connection %s: %d packets of %d", path, key, packets, counts[key])
+				t.Errorf("%s, connection %s: %d packets of %d", name, key, packets, counts[key])
 			}
 		}
 	}
@@ -607,15 +572,15 @@ func FuzzQuorumPacket(f *testing.F) {
 // fuzzSeeds gives some recorded records: packets if msg is "".
 func fuzzSeeds(f *testing.F, msg string) (seeds [][]byte) {
 	kinds := make(map[any]int)
-	for _, path := range quorumRecordings(f)[:7] {
-		for _, r := range quorumRecords(f, path) {
+	for _, name := range recorded.Names()[:7] {
+		for _, r := range said(f, name) {
 			m, _ := r.Decoded["msg"].(string)
 			kind := r.Decoded["type"]
 			if m != msg || kind == "(snapshot stream)" || kinds[kind] == 8 {
 				continue
 			}
 			kinds[kind]++
-			seeds = append(seeds, unhex(f, r.Hex))
+			seeds = append(seeds, r.Bytes)
 		}
 	}
 	return seeds

@@ -1,18 +1,14 @@
 package zab
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"zooid/integration/recorded"
 	"zooid/wire"
 )
 
@@ -102,49 +98,29 @@ func TestElectionReplay(t *testing.T) {
 	}
 }
 
-// recorded is one notification of a record.
-type recorded struct {
+// sighting is one notification of a recording.
+type sighting struct {
 	atMs     int64
 	from, to wire.SID
 	n        wire.Notification
 }
 
-func readRecorded(t *testing.T, file string) []recorded {
-	f, err := os.Open(filepath.Join("testdata/recorded", file+".jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var list []recorded
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var line struct {
-			T   float64 `json:"t"`
-			Dir string  `json:"dir"`
-			Hex string  `json:"hex"`
+func readRecorded(t *testing.T, file string) (list []sighting) {
+	t.Helper()
+	for _, l := range recorded.Read(t, file) {
+		if !l.IsNotification() {
+			continue
 		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatal(err)
-		}
-		r := recorded{atMs: int64(line.T * 1000)}
-		if _, err := fmt.Sscanf(line.Dir, "%d->%d", &r.from, &r.to); err != nil {
-			t.Fatal(err)
-		}
-		frame, err := hex.DecodeString(line.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := wire.NewDecoder(frame[4:]) // behind the length
+		r := sighting{atMs: int64(l.Sec * 1000), from: wire.SID(l.By), to: wire.SID(l.For)}
+		message := l.Bytes[4:] // behind the length
+		d := wire.NewDecoder(message)
 		if r.n.Decode(&d); d.Err() != nil {
 			t.Fatal(d.Err())
 		}
-		if !bytes.Equal(r.n.Append(nil), frame[4:]) {
-			t.Fatalf("%x is encoded otherwise", frame[4:])
+		if !bytes.Equal(r.n.Append(nil), message) {
+			t.Fatalf("%x is encoded otherwise", message)
 		}
 		list = append(list, r)
-	}
-	if lines.Err() != nil {
-		t.Fatal(lines.Err())
 	}
 	return list
 }
@@ -206,7 +182,7 @@ func (r *replay) run(t *testing.T) {
 		e.notices, e.decided = nil, nil
 	}
 	steps := r.steps
-	for _, rec := range append(list, recorded{atMs: 60_000}) {
+	for _, rec := range append(list, sighting{atMs: 60_000}) {
 		if rec.atMs < int64(r.from*1000) {
 			continue
 		}

@@ -1,17 +1,13 @@
 package zab
 
 import (
-	"bufio"
-	"compress/gzip"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
+	"zooid/integration/recorded"
 	"zooid/wire"
 )
 
@@ -24,50 +20,22 @@ type step struct {
 	p        wire.QuorumPacket
 }
 
-// readQuorum reads the packets of a record, in order.
-func readQuorum(t *testing.T, name string) []step {
+// readQuorum gives the packets and snapshots of a recording, in order.
+func readQuorum(t *testing.T, name string) (list []step) {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata/quorum", name+".jsonl.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []step
-	lines := bufio.NewScanner(z)
-	lines.Buffer(nil, 4<<20)
-	for lines.Scan() {
-		var line struct {
-			Conn   ConnID
-			Dir    string
-			Hex    string
-			Stream int
-		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatal(err)
-		}
-		s := step{conn: line.Conn, stream: line.Stream > 0}
-		if _, err := fmt.Sscanf(line.Dir, "%d->%d", &s.from, &s.to); err != nil {
-			t.Fatal(err)
+	for _, l := range recorded.Read(t, name) {
+		s := step{conn: ConnID(l.Conn), from: wire.SID(l.By), to: wire.SID(l.For), stream: l.IsSnapshot()}
+		if !s.stream && !l.IsPacket() {
+			continue
 		}
 		if !s.stream {
-			b, err := hex.DecodeString(line.Hex)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, n, err := wire.DecodeQuorumPacket(b, 1<<20)
-			if err != nil || n != len(b) {
-				t.Fatalf("%s: %d of %d bytes: %v", line.Hex, n, len(b), err)
+			p, n, err := wire.DecodeQuorumPacket(l.Bytes, 1<<20)
+			if err != nil || n != len(l.Bytes) {
+				t.Fatalf("%x: %d of %d bytes: %v", l.Bytes, n, len(l.Bytes), err)
 			}
 			s.p = p
 		}
 		list = append(list, s)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 	return list
 }
