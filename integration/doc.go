@@ -3,6 +3,7 @@
 //
 //	testenv      what the drills need from outside: fetched clients, servers, proxies
 //	rawclient    a client that sends what it is told
+//	recorded     what servers of ZooKeeper said to each other, for the tests of every package
 //	gozk         the Go client library, unmodified
 //	kazoo        the Python client library, unmodified
 //	javaclient   the Java client, zkCli and Curator, unmodified
