@@ -20,7 +20,6 @@ type Config struct {
 	DialTries      int   // tries to reach a leader before another election; 5
 	DiffBytes      int64 // more log than this behind a learner and it gets a snapshot
 	RecentBytes    int64 // bytes of committed entries kept in memory for learners
-	MaxOutstanding int   // proposals in flight, see Machine.Full; 0 = no limit
 
 	// FirstCounter, if not 0, is the counter of a leader's first proposal, so that
 	// a test comes to the end of an epoch quickly.

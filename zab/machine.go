@@ -445,12 +445,6 @@ func (m *Machine) Propose(payload []byte) {
 	m.leader.propose(z, payload)
 }
 
-// Full tells whether as many proposals are in flight as the configuration
-// allows.
-func (m *Machine) Full() bool {
-	return m.cfg.MaxOutstanding > 0 && m.leader != nil && m.log.end()-m.log.next >= m.cfg.MaxOutstanding
-}
-
 // Forward sends a packet (REQUEST, REVALIDATE) to the leader; only while
 // following or observing. If that has just ended the packet is lost.
 func (m *Machine) Forward(p wire.QuorumPacket) {

@@ -61,7 +61,7 @@ func (m *member) config() peer.Config {
 			SID: m.sid, Ensemble: m.w.ensemble, Observer: m.observer,
 			TickMs: p.tickMs, InitLimit: p.initLimit, SyncLimit: p.syncLimit,
 			MinNotifyMs: p.minNotifyMs, MaxNotifyMs: p.maxNotifyMs, FinalizeMs: p.finalMs, MaxEpochWaitMs: p.epochWaitMs,
-			DialTries: 5, DiffBytes: p.diffBytes, RecentBytes: p.recentBytes, MaxOutstanding: p.maxOutstanding,
+			DialTries: 5, DiffBytes: p.diffBytes, RecentBytes: p.recentBytes,
 		},
 		Keys:    session.NewKeys([]byte(keepSecret)),
 		SweepMs: sweepEvery, SweepMax: sweepMax, HoldMs: p.holdMs, HoldMax: p.holdMax,

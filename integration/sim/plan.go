@@ -25,7 +25,6 @@ type plan struct {
 	minNotifyMs, maxNotifyMs, finalMs int64
 	epochWaitMs                       int64
 	diffBytes, recentBytes            int64
-	maxOutstanding                    int
 	holdMs                            int64
 	holdMax                           int
 	latency, jitter                   int64 // µs of a message between members
@@ -89,7 +88,6 @@ func newPlan(seed uint64, steps int, s shape) *plan {
 	p.epochWaitMs = pick(r, int64(-1), 0, 300)
 	p.diffBytes = pick(r, int64(1<<20), 1<<20, 2000, 300, 0)
 	p.recentBytes = pick(r, int64(1<<20), 4000, 500, 0)
-	p.maxOutstanding = pick(r, 0, 0, 0, 4)
 	p.holdMs = pick(r, p.tickMs, p.tickMs, 3*p.tickMs, 0)
 	p.holdMax = pick(r, 0, 0, 3)
 	p.latency = pick(r, int64(100), 300, 1000)
