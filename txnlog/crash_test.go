@@ -160,6 +160,8 @@ func TestHole(t *testing.T) {
 		l := open(t, o)
 		l.Append(entries(1, wire.Zxid(n), 700))
 		l.Start()
+		must(t, g.wait(wire.Zxid(n)))
+		fs = fs.CrashClone(vfs.CrashCloneCfg{}) // in one group but for the longest; not closed
 		must(t, l.Close())
 		var at []int64
 		_, err := Scan(fs, dir+"/log.1", func(r Record) error { at = append(at, r.Offset); return nil })

@@ -1,5 +1,6 @@
 // Package txnlog is a member's memory of what it promised: log files of
-// transactions, byte for byte as Apache ZooKeeper 3.9 writes and reads them.
+// transactions, byte for byte as Apache ZooKeeper 3.9 writes and reads them, and
+// in the padding that follows, at which ZooKeeper does not look, a mark.
 //
 //	Append ─► pending ─► [one write, one fdatasync] ─► Durable(zxid)
 //	              ▲             │
@@ -15,7 +16,9 @@
 //     of the machine (unless NoSync was asked for).
 //   - Records come back in zxid order, whole, and without holes inside an epoch.
 //   - What a crash can leave behind is repaired and reported (Repairs). What it
-//     cannot is a DamageError, and then nothing on disk is changed.
+//     cannot is a DamageError, and then nothing on disk is changed. Where the
+//     file has a mark only the last group can be torn: what was synced before is
+//     never cut off, whatever its damage looks like.
 //   - Truncate takes away exactly what it is asked to, or nothing, whenever a
 //     crash comes; and neither leaves a hole, also for who knows nothing of it.
 //   - Read gives durable records only, and none behind a hole: the base, in a
@@ -36,7 +39,7 @@
 // The log decodes transactions only to order them. What they mean, and whether
 // a log record was ever committed, is for store and the peer to know.
 //
-// Read log.go, then writer.go and file.go for the way to the disk, scan.go,
-// recover.go and replay.go for the way back, and read.go, base.go and truncate.go
+// Read log.go, then writer.go, file.go and groupmark.go for the way to the disk,
+// scan.go, recover.go and replay.go for the way back, and read.go, base.go and truncate.go
 // for what an ensemble asks.
 package txnlog

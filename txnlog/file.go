@@ -136,14 +136,23 @@ func (l *Log) createFile(z wire.Zxid) (err error) {
 	return nil
 }
 
-// closeFile ends the current file, if there is one. Its records are durable.
-func (l *Log) closeFile() error {
-	f := l.w.file
+// closeFile ends the current file, if there is one. Its records are durable, and
+// its mark says so from now on. Only the end of the log waits until that is on
+// disk: where it goes on in another file the last group's mark is as good.
+func (l *Log) closeFile(last bool) error {
+	f, end := l.w.file, l.w.pos
 	if f == nil {
 		return nil
 	}
 	l.w.file, l.w.pos = nil, 0
-	if err := f.Close(); err != nil {
+	var err error
+	if !l.o.NoSync && end > wire.FileHeaderSize {
+		err = writeMark(f, groupMark{end, end})
+		if err == nil && last {
+			err = f.SyncData()
+		}
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("close log file: %w", err)
 	}
 	return nil

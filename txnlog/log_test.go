@@ -215,7 +215,7 @@ func TestNoPreallocation(t *testing.T) {
 	want := entries(1, 20, 300)
 	l.Append(want)
 	must(t, l.Close())
-	if size, end := int64(len(getFile(t, fs, "log.1"))), recordsEnd(t, fs, "log.1"); size != end {
+	if size, end := int64(len(getFile(t, fs, "log.1"))), recordsEnd(t, fs, "log.1"); size != markOffset(end)+int64(markSize) {
 		t.Errorf("%d bytes of file, %d of records", size, end)
 	}
 	sameEntries(t, replayed(t, open(t, o), 0), want)
@@ -302,5 +302,25 @@ func TestPaddedSize(t *testing.T) {
 		if got := paddedSize(c.pos, c.size, c.step); got != c.want {
 			t.Errorf("paddedSize(%d, %d, %d) = %d, want %d", c.pos, c.size, c.step, got, c.want)
 		}
+	}
+}
+
+// TestStartSyncsNewestFile: records that a killed process had written but not
+// synced are read at the next start, and whoever asks is told that they are
+// durable. So they must be, though nothing more is written.
+func TestStartSyncsNewestFile(t *testing.T) {
+	fs := newFS(t)
+	f, err := fs.Create(dir+"/log.1", vfs.WriteCategoryUnspecified)
+	must(t, err)
+	_, err = f.Write(fileOf(1, 2, 3))
+	must(t, err)
+	must(t, f.Close())
+	l := open(t, options(fs, newLedger()))
+	if l.Last() != 3 {
+		t.Fatalf("last %v", l.Last())
+	}
+	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+	if l := open(t, options(crashed, newLedger())); l.Last() != 3 {
+		t.Errorf("after a power failure the log ends at %v, not at 3", l.Last())
 	}
 }

@@ -88,6 +88,9 @@ func misnamed(path string, name wire.Zxid, r Record) error {
 // damage is the refusal of a tail.
 func (t *Tail) damage(path string) error {
 	e := &DamageError{File: path, Offset: t.Offset, Reason: t.Reason, Advice: adviceCut(path, t.Offset)}
+	if t.Synced {
+		e.Reason += ", though it was on disk before the last write began"
+	}
 	if t.Later > 0 {
 		e.Reason += fmt.Sprintf(", and %d good ones stand behind it (%v to %v)", t.Later, t.First, t.Last)
 	}
@@ -100,7 +103,7 @@ func repair(fsys vfs.FS, dir string, fixes []Repair) error {
 	for _, r := range fixes {
 		path := fsys.PathJoin(dir, r.File)
 		if !r.Remove {
-			if err := zeroFill(fsys, path, r.Offset, r.Bytes); err != nil {
+			if err := endFile(fsys, path, r.Offset, r.Bytes); err != nil {
 				return fmt.Errorf("cut log file %s: %w", path, err)
 			}
 			continue
@@ -118,36 +121,24 @@ func repair(fsys vfs.FS, dir string, fixes []Repair) error {
 
 // secureNewest syncs the newest file: a process that was killed may have written
 // records that it had not synced. They are read like all others, so that whoever
-// asks is told that they are durable, and now they are.
+// asks is told that they are durable, and now they are. If the file has a mark
+// it says so to every later start.
 func secureNewest(o *Options, found *Inspection) error {
 	if o.NoSync || len(found.Files) == 0 {
 		return nil
 	}
-	path := o.FS.PathJoin(o.Dir, found.Files[len(found.Files)-1].Name)
+	newest := &found.Files[len(found.Files)-1]
+	path := o.FS.PathJoin(o.Dir, newest.Name)
 	f, err := o.FS.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return fmt.Errorf("log file: %w", err)
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sync log file %s: %w", path, err)
-	}
-	return syncDir(o.FS, o.Dir)
-}
-
-// zeroFill overwrites n bytes at off with zeros, durably. What stands there then
-// is padding.
-func zeroFill(fsys vfs.FS, path string, off, n int64) error {
-	f, err := fsys.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	for n > 0 && err == nil {
-		step := min(n, int64(len(zeros)))
-		_, err = f.WriteAt(zeros[:step], off)
-		off, n = off+step, n-step
-	}
+	err = closeMark(f, newest.Size)
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("sync log file %s: %w", path, err)
+	}
+	return syncDir(o.FS, o.Dir)
 }

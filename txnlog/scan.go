@@ -39,6 +39,8 @@ type Tail struct {
 	First, Last wire.Zxid
 	// Torn tells whether the tail may be the trace of an interrupted write.
 	Torn bool
+	// Synced tells that the file's mark knows of what was at Offset: it was durable.
+	Synced bool
 }
 
 // Scan reads one log file from its beginning and calls fn for each record up to
@@ -175,12 +177,20 @@ func payloadZxid(p []byte) wire.Zxid { return wire.Zxid(binary.BigEndian.Uint64(
 
 // tail judges what stands where next found no record.
 func (s *scanner) tail() (Tail, error) {
-	t := Tail{Offset: s.off}
+	t := Tail{Offset: s.off, End: s.off}
 	end, err := s.lastNonzero(s.off)
-	if t.End = end; err != nil || end == s.off {
+	if err != nil || end == s.off {
 		return t, s.orNil(err)
 	}
-	t.Reason = s.why
+	_, own, err := s.markBehind(s.off)
+	if err != nil || own && end <= markOffset(s.off)+int64(markSize) {
+		return t, s.orNil(err)
+	}
+	t.Reason, t.End = s.why, end
+	mark, marked, err := s.lastMark(s.off, end)
+	if err != nil {
+		return t, s.orNil(err)
+	}
 	var firstOff, lastOff int64
 	// Only records that continue the order count: a client's data may hold old ones.
 	err = s.search(s.off+1, end, s.prev, func(off int64, z wire.Zxid) {
@@ -193,7 +203,12 @@ func (s *scanner) tail() (Tail, error) {
 	if err != nil {
 		return t, s.orNil(err)
 	}
-	if t.Torn = t.Later == 0; !t.Torn && lastOff < s.off+groupBytes {
+	switch {
+	case marked && s.off < mark.start:
+		t.Synced = true
+	case own || t.Later == 0: // own: nothing of what was to follow is durable
+		t.Torn = true
+	case lastOff < s.off+groupBytes:
 		t.Torn, err = s.hole(s.off, firstOff)
 	}
 	return t, s.orNil(err)
@@ -210,15 +225,22 @@ func (s *scanner) orNil(err error) error {
 // zeros, from its beginning or from where the records end on. That is how a
 // sector looks that a write was to fill and did not reach: the records of one
 // write reach the disk in no particular order, so that good ones may stand
-// behind such a hole, none of which was durable yet. A record that was damaged
-// after it was durable has no such sector, except by rare chance.
+// behind such a hole, none of which was durable yet; or the sector still has the
+// mark that the write was to cover. A record that was damaged after it was
+// durable may hold such a sector as well, if its data do; where the file has a
+// mark, nobody asks for those.
 func (s *scanner) hole(from, to int64) (bool, error) {
-	const sector = 512
-	for at := from - from%sector; at+sector <= to+4; at += sector { // a record begins with 4 zeros
+	for at := from - from%sectorSize; at+sectorSize <= to+4; at += sectorSize { // a record begins with 4 zeros
 		start := max(at, from)
-		b, err := s.at(start, int(at+sector-start))
-		if err != nil || isZero(b) {
-			return err == nil, err
+		b, err := s.at(start, int(at+sectorSize-start))
+		if err != nil {
+			return false, err
+		}
+		if _, ok := parseMark(b, start); ok {
+			b = b[markSize:]
+		}
+		if isZero(b) {
+			return true, nil
 		}
 	}
 	return false, nil

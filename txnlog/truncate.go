@@ -231,7 +231,7 @@ func (c *cut) clear(fsys vfs.FS, path string) error {
 	if err = errors.Join(err, f.Close()); err != nil || end <= c.offset {
 		return err
 	}
-	return zeroFill(fsys, path, c.offset, end-c.offset)
+	return endFile(fsys, path, c.offset, end-c.offset)
 }
 
 // finishCut carries out a cut that a crash has interrupted, if there is one.

@@ -98,8 +98,8 @@ func TestTruncate(t *testing.T) {
 	}
 }
 
-// A truncated file reads as one that was never longer: padding behind the last
-// record, for ZooKeeper as well as for us.
+// A truncated file reads as one that was never longer: padding and a mark behind
+// the last record, for ZooKeeper as well as for us.
 func TestTruncateLeavesPadding(t *testing.T) {
 	fs, g := newFS(t), newLedger()
 	l := open(t, options(fs, g))
@@ -113,7 +113,7 @@ func TestTruncateLeavesPadding(t *testing.T) {
 	var end int64
 	tail, err := Scan(fs, dir+"/log.1", func(r Record) error { end = r.End(); return nil })
 	must(t, err)
-	if tail.Reason != "" || tail.Offset != end || !isZero(b[end:]) || end == int64(len(b)) {
+	if tail.Reason != "" || tail.Offset != end || !isZero(withoutMark(b)[end:]) || end == int64(len(b)) {
 		t.Errorf("tail %+v behind %d of %d bytes", tail, end, len(b))
 	}
 }
@@ -327,4 +327,28 @@ func TestAwait(t *testing.T) {
 		t.Errorf("after a failed sync: %v", err)
 	}
 	must(t, l.Await(3))
+}
+
+// TestTruncateForgetsCursors: who read up to a record that was then cut off is not
+// taken for being at the end of what is left, or a learner with that record would
+// be sent what follows instead of being told to truncate.
+func TestTruncateForgetsCursors(t *testing.T) {
+	fs, g := newFS(t), newLedger()
+	l := open(t, options(fs, g))
+	l.Start()
+	must(t, l.SetBase(0))
+	l.Append(entries(1, 10, 100))
+	must(t, g.wait(10))
+	if part, err := l.Read(2, 1<<20); err != nil || len(part.Entries) != 8 {
+		t.Fatalf("%d entries, %v", len(part.Entries), err)
+	}
+	_, err := l.Truncate(5)
+	must(t, err)
+	next := wire.MakeZxid(2, 1)
+	l.Append(entries(next, next, 100))
+	must(t, g.wait(next))
+	part, err := l.Read(10, 1<<20)
+	if err != nil || part.Prev != 5 || len(part.Entries) != 1 || part.Entries[0].Zxid != next {
+		t.Errorf("behind a record that was cut off: from %v, %d entries, %v", part.Prev, len(part.Entries), err)
+	}
 }

@@ -30,7 +30,7 @@ const (
 // writer is the state of the writer goroutine; nobody else looks at it.
 type writer struct {
 	spare   []Entry // the slice that pending will use next
-	buf     []byte  // the encoded gathering
+	buf     []byte  // the encoded gathering, and its mark
 	durable wire.Zxid
 
 	file vfs.File // nil until the first record after Open or a roll
@@ -54,14 +54,14 @@ func (l *Log) run() {
 			continue
 		}
 		if len(batch) == 0 {
-			l.stop(l.closeFile())
+			l.stop(l.closeFile(true))
 			return
 		}
 		for rest := batch; len(rest) > 0; {
 			n, err := l.writeGroup(rest)
 			if err != nil {
 				l.stop(err)
-				l.closeFile()
+				l.closeFile(false)
 				return
 			}
 			rest = rest[n:]
@@ -96,7 +96,7 @@ func (l *Log) take() ([]Entry, *errand) {
 
 // runErrand does what it is about, again if the disk was full.
 func (l *Log) runErrand(job *errand) error {
-	err := l.closeFile()
+	err := l.closeFile(false)
 	if err == nil {
 		err = l.untilRoom(job.do)
 	}
@@ -125,10 +125,10 @@ func (l *Log) stop(err error) {
 func (l *Log) writeGroup(entries []Entry) (n int, err error) {
 	w := &l.w
 	if entries[0].Payload == nil { // Roll was here
-		return 1, l.closeFile()
+		return 1, l.closeFile(false)
 	}
 	if l.o.RollBytes > 0 && w.pos >= l.o.RollBytes {
-		if err := l.closeFile(); err != nil {
+		if err := l.closeFile(false); err != nil {
 			return 0, err
 		}
 	}
@@ -144,6 +144,10 @@ func (l *Log) writeGroup(entries []Entry) (n int, err error) {
 		w.buf = appendRecord(w.buf, entries[n].Payload)
 		n++
 	}
+	written := len(w.buf)
+	if !l.o.NoSync { // without syncs nobody knows which group is durable
+		w.buf = groupMark{w.pos, w.pos + int64(written)}.append(w.buf)
+	}
 	if err := l.untilRoom(func() error { return w.write(size) }); err != nil {
 		return 0, fmt.Errorf("write log file: %w", err)
 	}
@@ -151,7 +155,7 @@ func (l *Log) writeGroup(entries []Entry) (n int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("sync log file: %w", err)
 	}
-	w.pos += int64(len(w.buf))
+	w.pos += int64(written)
 	w.durable = entries[n-1].Zxid
 	l.mu.Lock()
 	l.mu.files[len(l.mu.files)-1].Size = w.pos
@@ -159,7 +163,7 @@ func (l *Log) writeGroup(entries []Entry) (n int, err error) {
 	l.progress.Broadcast()
 	l.mu.Unlock()
 	if l.o.Observe != nil {
-		l.o.Observe(Sync{Records: n, Bytes: len(w.buf), Took: took})
+		l.o.Observe(Sync{Records: n, Bytes: written, Took: took})
 	}
 	if l.o.Durable != nil {
 		l.o.Durable(w.durable, nil)
