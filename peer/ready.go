@@ -75,6 +75,9 @@ func (p *Peer) Ready() Ready {
 		r := p.ready
 		p.ready = Ready{Attached: r.Attached[len(r.Attached):], Dropped: r.Dropped[len(r.Dropped):]}
 		r.Ready, r.Broken = proto, p.broken
+		if proto.Stop != nil {
+			r.Broken = proto.Stop
+		}
 		if len(p.servings) > 0 {
 			r.Serving = &p.servings[0]
 			p.servings = p.servings[1:]

@@ -144,7 +144,7 @@ func TestLearnerLeavesLeaders(t *testing.T) {
 		{"NEWLEADER twice", learnerReady, wire.PacketNewLeader, zx(3, 0), nil, "NEWLEADER"},
 		{"UPTODATE twice", learnerServing, wire.PacketUpToDate, -1, nil, "UPTODATE out of turn"},
 		{"half a REVALIDATE", learnerServing, wire.PacketRevalidate, -1, []byte{1}, "cannot be understood"},
-		{"INFORMANDACTIVATE of nothing", learnerServing, wire.PacketInformAndActivate, zx(3, 1), []byte{1, 2}, "another transaction"},
+		{"INFORMANDACTIVATE of nothing", learnerServing, wire.PacketInformAndActivate, zx(3, 1), []byte{1, 2}, "changed by reconfig"},
 		{"a learner's packet", learnerServing, wire.PacketAckEpoch, 0, nil, "out of turn"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -58,6 +58,9 @@ type Ready struct {
 	// Both are for the log only.
 	Refused []Refused
 	Failed  string
+	// Stop, if not nil, says that the member must end: it cannot take part any
+	// more before somebody has done what the error says.
+	Stop error
 
 	// What follows is for the peer above.
 

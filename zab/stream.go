@@ -14,12 +14,18 @@ func (l *learner) stream(p *wire.QuorumPacket) {
 	switch p.Type {
 	case wire.PacketProposal:
 		l.proposal(p.Zxid, p.Data)
-	case wire.PacketCommit, wire.PacketCommitAndActivate:
+	case wire.PacketCommit:
 		l.commit(p.Zxid)
+	case wire.PacketCommitAndActivate:
+		if !l.reconfigured(p.Zxid) {
+			l.commit(p.Zxid)
+		}
 	case wire.PacketInform:
 		l.inform(p.Zxid, p.Data)
 	case wire.PacketInformAndActivate:
-		l.inform(p.Zxid, p.Data[min(8, len(p.Data)):]) // behind the designated leader
+		if !l.reconfigured(p.Zxid) {
+			l.inform(p.Zxid, p.Data[min(8, len(p.Data)):]) // after the designated leader
+		}
 	case wire.PacketNewLeader:
 		l.newLeader(p)
 	case wire.PacketUpToDate:
@@ -76,16 +82,25 @@ func (l *learner) pong(touched []wire.Touch) {
 	l.pings = l.pings[:len(l.pings)-1]
 }
 
-// payloadMin is the size of a txn's header, and payloadZxid where in it the zxid
-// stands.
+// payloadMin is the size of a txn's header; payloadZxid and payloadOp are where
+// in it the zxid and the operation stand.
 const (
 	payloadMin  = 8 + 4 + 8 + 8 + 4
 	payloadZxid = 8 + 4
+	payloadOp   = 8 + 4 + 8 + 8
 )
 
-// proposal takes a PROPOSAL. Within an epoch there may be no hole (quorum.md
-// §22.4), and nothing of an epoch in which the leader does not lead. It reports
-// whether the stream goes on.
+// follows tells whether z can come directly after prev: with the next counter, or
+// as the first of a later epoch. A leader counts from 1 in each epoch, so what
+// begins with another counter has lost the transactions before it. (A standalone
+// server counts on from one epoch into the next, which makes its first counter 0.)
+func (l *learner) follows(prev, z wire.Zxid) bool {
+	return z == prev+1 || z.Epoch() > prev.Epoch() && z.Counter() == max(l.m.cfg.FirstCounter, 1)
+}
+
+// proposal takes a PROPOSAL. There may be no hole within an epoch or at its start
+// (quorum.md §22.4), and nothing of an epoch in which the leader does not lead. It
+// reports whether the stream goes on.
 func (l *learner) proposal(z wire.Zxid, payload []byte) bool {
 	epoch := int64(z) >> 32
 	switch {
@@ -94,11 +109,13 @@ func (l *learner) proposal(z wire.Zxid, payload []byte) bool {
 	case epoch > l.epoch || epoch < l.epoch && l.phase > learnerReceiving:
 		l.leave("PROPOSAL %v in epoch %d", z, l.epoch)
 		return false
-	case z <= l.last || z.Epoch() == l.last.Epoch() && z != l.last+1:
-		l.leave("PROPOSAL %v behind %v", z, l.last)
+	case !l.follows(l.last, z):
+		l.leave("PROPOSAL %v comes after %v: the leader's history has a hole", z, l.last)
 		return false
 	case len(payload) < payloadMin || wire.Zxid(binary.BigEndian.Uint64(payload[payloadZxid:])) != z:
 		l.leave("PROPOSAL %v holds another transaction", z)
+		return false
+	case wire.OpCode(binary.BigEndian.Uint32(payload[payloadOp:])) == wire.OpReconfig && l.reconfigured(z):
 		return false
 	}
 	l.last = z
@@ -164,11 +181,15 @@ func (l *learner) inform(z wire.Zxid, payload []byte) {
 	}
 }
 
-// newLeader takes NEWLEADER: the leader's initial history is complete. Its
-// configuration is not looked at; it is a matter of reconfigurations.
+// newLeader takes NEWLEADER: the leader's initial history is complete. Of its
+// configuration only the version matters: a newer one than ours says that the
+// members have changed.
 func (l *learner) newLeader(p *wire.QuorumPacket) {
 	if l.phase != learnerReceiving || p.Zxid != epochZxid(l.epoch) {
 		l.leave("NEWLEADER %v in epoch %d", p.Zxid, l.epoch)
+		return
+	}
+	if v, ok := ConfigVersion(p.Data); ok && l.reconfigured(v) {
 		return
 	}
 	l.phase, l.joint = learnerSaving, l.last

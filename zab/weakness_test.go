@@ -142,6 +142,7 @@ func TestZab22_04NoHoles(t *testing.T) {
 		{"twice in the broadcast", false, func(h *hand) { h.serve(1); h.prop(zx(1, 1), zx(1, 1)) }},
 		{"twice at the joint", true, func(h *hand) { at(h); h.prop(zx(1, 1)); h.comm(zx(1, 1), zx(1, 1)); h.prop(zx(1, 2)) }},
 		{"never seen before", false, func(h *hand) { at(h); h.prop(zx(1, 2)); h.prop(zx(0, 7)) }},
+		{"a hole at the start of an epoch", false, func(h *hand) { h.got(1, wire.PacketDiff, 0); h.prop(zx(1, 2)) }},
 		{"of a later epoch", false, func(h *hand) { at(h); h.prop(zx(2, 1)) }},
 		{"history behind NEWLEADER", false, func(h *hand) { h.got(1, wire.PacketDiff, 0); h.newLeader(1); h.prop(zx(0, 1)) }},
 		{"COMMIT out of order", false, func(h *hand) { at(h); h.prop(zx(1, 2)); h.comm(zx(1, 2)) }},
@@ -610,5 +611,73 @@ func TestZab22_19NothingIsServedBeforeUpToDate(t *testing.T) {
 	h.got(2, wire.PacketNewLeader, zx(3, 0))
 	if rd := h.got(2, wire.PacketUpToDate, -1); rd.Role == nil || rd.Role.Base != 0 || len(rd.Committed) != 0 {
 		t.Errorf("role %+v, delivered %v", rd.Role, rd.Committed)
+	}
+}
+
+// A leader (of ZooKeeper 3.9.3, ZOOKEEPER-4925) whose DIFF leaves out the first
+// transactions of an epoch is left before anything of it is logged.
+func TestZab22_04NoHoleAtTheStartOfAnEpoch(t *testing.T) {
+	for name, c := range map[string]struct {
+		last, next wire.Zxid
+		taken      bool
+	}{
+		"the first is there":           {zx(5, 9), zx(6, 1), true},
+		"an epoch without any between": {zx(5, 9), zx(7, 1), true},
+		"three are missing":            {zx(5, 9), zx(6, 4), false},
+		"one is missing":               {zx(5, 9), zx(6, 2), false},
+		"a counter that is no txn's":   {zx(5, 9), zx(6, 0), false},
+		"a standalone server's log":    {zx(5, 0xffffffff), zx(6, 0), true},
+		"after a snapshot's label":     {zx(6, 0), zx(6, 1), true},
+		"a hole after that":            {zx(6, 0), zx(6, 2), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := follower(t, Disk{Epochs: Epochs{7, 7}, Last: c.last, Committed: c.last})
+			h.follow(8)
+			h.got(1, wire.PacketDiff, c.next)
+			h.prop(c.next)
+			if taken := h.learner != nil && h.log.last() == c.next; taken != c.taken {
+				t.Errorf("%v after %v was taken: %v", c.next, c.last, taken)
+			}
+		})
+	}
+}
+
+// A Java learner keeps the label of its snapshot as its last zxid until it gets
+// the epoch's first transaction. It has the leader's initial history and wants no
+// second snapshot.
+func TestZab22_08JavaComesBackAtItsSnapshotsLabel(t *testing.T) {
+	for name, proposals := range map[string]int{"nothing proposed": 0, "something proposed": 1} {
+		t.Run(name, func(t *testing.T) {
+			h := newHand(t, handConfig(3, 3, 0), Disk{Epochs: Epochs{1, 1}, Last: zx(1, 2), Committed: zx(1, 2), Recent: entries(zx(1, 1), zx(1, 2))})
+			h.lead()
+			want := []string{"LEADERINFO 2:0", "DIFF 1:2", "NEWLEADER 2:0"}
+			if proposals > 0 {
+				z := h.propose("a")
+				h.Logged(z)
+				h.got(1, wire.PacketAck, z)
+				want = []string{"LEADERINFO 2:0", "DIFF 2:1", "PROPOSAL 2:1", "COMMIT 2:1", "NEWLEADER 2:0"}
+			}
+			h.greet(2, 2, wire.PacketFollowerInfo, 2, wire.ProtocolVersion)
+			if rd := h.ackEpoch(2, zx(2, 0), -1); len(rd.Snapshots) > 0 {
+				t.Errorf("gets another snapshot: %+v", rd.Snapshots)
+			}
+			h.expect(2, want...)
+		})
+	}
+}
+
+// A learner follows no leader of an epoch below what it has promised, and does not
+// let its promise go back.
+func TestNoLeaderBelowTheAcceptedEpoch(t *testing.T) {
+	h := follower(t, Disk{Epochs: Epochs{Accepted: 5, Current: 3}})
+	h.elect.settle(wire.Following)
+	h.begin(3)
+	h.Dialled(1)
+	h.do()
+	h.sent = nil
+	h.got(1, wire.PacketLeaderInfo, epochZxid(4), wire.AppendInt32(nil, wire.ProtocolVersion)...)
+	h.expect(1)
+	if h.learner != nil || h.epochs.Accepted != 5 {
+		t.Errorf("follows into epoch 4, promised is %d", h.epochs.Accepted)
 	}
 }
