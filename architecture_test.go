@@ -43,7 +43,7 @@ var house = map[string]room{
 	"fourletter": {[]string{"wire"}, "it formats a plain value and knows nobody, so that words on the client port make no cycle", true, false},
 	"config":     {[]string{"wire"}, "text in, value out: whoever needs a setting is handed it and does not ask", true, false},
 	"auth":       {[]string{"wire"}, "schemes judge identities; what an ACL protects is the tree's business", false, false},
-	"socket":     {nil, "a write that never blocks is the same towards clients and between members", false, false},
+	"socket":     {nil, "a write that never blocks and a bound for what waits are the same towards clients and between members", false, false},
 	"txnlog":     {[]string{"wire"}, "the log keeps records and does not interpret them", false, false},
 	"store":      {[]string{"wire", "znode", "txnlog"}, "what is on disk may not depend on who is in the ensemble or who is connected", false, false},
 	"quorum": {[]string{"wire", "znode", "session", "zab", "peer", "txnlog", "store", "config", "auth", "socket"},
