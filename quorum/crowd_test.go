@@ -23,6 +23,8 @@ type crowd struct {
 	sessions map[znode.ConnID]attachedTo
 	answers  map[ask]answer
 	dropped  map[znode.ConnID]string
+	// onApplied, if set, is called as Applied is; the tree is locked.
+	onApplied func(a *znode.Applied)
 }
 
 type attachedTo struct {
@@ -56,6 +58,12 @@ func (c *crowd) Attached(conn znode.ConnID, id wire.SessionID, timeoutMs int32, 
 }
 
 func (c *crowd) Applied(a *znode.Applied) {
+	c.mu.Lock()
+	hook := c.onApplied
+	c.mu.Unlock()
+	if hook != nil {
+		hook(a)
+	}
 	if a.Conn != 0 {
 		c.locked(func() { c.answers[ask{a.Conn, a.Cxid}] = answer{a.Err, a.Zxid} })
 	}

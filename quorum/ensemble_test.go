@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"zooid/store"
 	"zooid/wire"
+	"zooid/znode"
 )
 
 // Four members find their roles, and what one client writes is everywhere.
@@ -288,6 +290,39 @@ func TestSyncOnAFollower(t *testing.T) {
 		if err, at := n.submit(2, wire.OpSync, &wire.PathRequest{Path: path})(); err != wire.OK || at < z || !n.exists(path) {
 			t.Errorf("server %d: sync gives %v at %v, written was %v", n.sid, err, at, z)
 		}
+	}
+}
+
+// Learners are sent a commit before the leader answers its own client: a client
+// that has its answer, and reads elsewhere, should find what it wrote. So the
+// leader's answer can wait here until every learner has applied the write.
+func TestLearnersHearOfACommitBeforeTheLeadersClient(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, 1)
+	c.start()
+	leader := c.leader()
+	leader.connect(1)
+	const limit = 3 * time.Second // less than the learners wait for a leader that says nothing
+	var late atomic.Bool
+	leader.crowd.locked(func() {
+		leader.crowd.onApplied = func(a *znode.Applied) {
+			for _, n := range c.all() {
+				for begin := time.Now(); n != leader; time.Sleep(time.Millisecond) {
+					if at, _ := n.tree(); at >= a.Zxid {
+						break
+					}
+					if time.Since(begin) > limit {
+						late.Store(true)
+						return
+					}
+				}
+			}
+		}
+	})
+	leader.create(1, "/first", 1)
+	leader.crowd.locked(func() { leader.crowd.onApplied = nil })
+	if late.Load() {
+		t.Error("a learner does not hear of a commit while the leader's client waits for its answer")
 	}
 }
 
