@@ -141,6 +141,8 @@ func (c *conn) settle(it *item, a *znode.Applied) {
 	c.mu.queue.awaited--
 	if it != c.mu.queue.head() {
 		it.state, it.body = stateReply, appendOutcome(nil, a)
+		it.size += len(it.body)
+		c.mu.queue.bytes += len(it.body)
 		return
 	}
 	o := c.buffer()

@@ -57,8 +57,11 @@ type conn struct {
 	wordsOnly bool
 	overLimit zap.Field
 
-	in  input         // the connection's goroutine only
-	out socket.Writer // whoever holds mu.writing
+	in input // the connection's goroutine only
+	// memory is the connection's part of Server.memory; what it is told is said
+	// holding mu.
+	memory *socket.Account
+	out    socket.Writer // whoever holds mu.writing
 
 	// heard is the session clock when the client was last heard.
 	heard atomic.Int64
@@ -98,6 +101,7 @@ type conn struct {
 		dismissed bool // the loop lets the client go: nothing more is answered
 		closed    bool
 		large     int64 // bytes of large requests being served
+		input     int   // bytes that in holds
 
 		stats connStats
 	}
@@ -349,11 +353,11 @@ func (c *conn) closeLocked(why string) {
 }
 
 // cutOffLocked closes a connection that exceeds a limit. The caller holds c.mu.
-func (c *conn) cutOffLocked(what string, limit zap.Field) {
+func (c *conn) cutOffLocked(what string, fields ...zap.Field) {
 	if c.mu.closed {
 		return
 	}
-	c.logRefusal(what, limit)
+	c.logRefusal(what, fields...)
 	c.closeLocked(what)
 }
 
@@ -391,6 +395,7 @@ func (c *conn) end() {
 		c.tree.DropWatcher(c.id)
 	}
 	s.stats.ended(1)
+	c.memory.Close()
 	// Last, so that who sees the end and comes again finds room.
 	if finished {
 		c.discardInput()

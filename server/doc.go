@@ -28,7 +28,9 @@
 //     connection, which lives as long as the congestion.
 //   - Everything is bounded. A connection that has too much unanswered or
 //     unread is not read from until that shrinks; one whose events and replies
-//     pile up beyond a bound because it does not read them is cut off. What is
+//     pile up beyond a bound because it does not read them is cut off. All that
+//     connections hold together is bounded too: the one that holds the most is
+//     cut off then. What is
 //     refused is logged with the client, what it was, and the limit.
 //   - Undecodable requests never get past this package.
 //   - Nobody is served who has seen a later state than the tree's, and nobody
@@ -41,5 +43,5 @@
 // Read member.go and server.go, then conn.go, input.go, request.go, handshake.go
 // and reply.go for the connection's goroutine, clients.go and door.go for the
 // loop's side, readonly.go for service without a quorum, output.go for the way
-// out, and limit.go, stats.go and word.go.
+// out, and memory.go, limit.go, stats.go and word.go.
 package server

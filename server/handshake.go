@@ -9,6 +9,11 @@ import (
 	"zooid/wire"
 )
 
+// handshakeMax is the length in bytes up to which a ConnectRequest is read. It
+// has some 50; a connection that has proved nothing gets no memory for more,
+// and is closed.
+const handshakeMax = 16 << 10
+
 // connect takes a ConnectRequest and asks the member for the session. It is
 // false if the connection is refused, in all cases without a word to the
 // client. The order of the checks is ZooKeeper's.

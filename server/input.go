@@ -35,6 +35,7 @@ type input struct {
 	bigSize int
 
 	at    int64 // when the last bytes came, see Server.now
+	told  int   // bytes of rest and big that conn.tellInput noted last
 	sized bool  // the length of the frame that is to come next has been judged
 	large int64 // bytes reserved for that frame, if it is a large one
 	// waited is how long, in µs, the request throttle has kept these bytes waiting.
@@ -47,7 +48,9 @@ type input struct {
 // receive waits for bytes and appends them to the input.
 func (c *conn) receive() error {
 	if c.raw == nil {
-		n, err := c.nc.Read(c.in.space())
+		space := c.in.space()
+		c.tellInput()
+		n, err := c.nc.Read(space)
 		c.in.grow(n)
 		if n > 0 {
 			return nil
@@ -65,7 +68,11 @@ func (c *conn) receive() error {
 // that it is to be called again when something is.
 func (c *conn) readReady(fd uintptr) bool {
 	for {
-		n, err := syscall.Read(int(fd), c.in.space())
+		space := c.in.space()
+		if c.in.big != nil {
+			c.tellInput()
+		}
+		n, err := syscall.Read(int(fd), space)
 		switch {
 		case n > 0:
 			c.in.grow(n)
@@ -73,6 +80,7 @@ func (c *conn) readReady(fd uintptr) bool {
 			continue
 		case err == syscall.EAGAIN:
 			c.in.park()
+			c.tellInput()
 			return false
 		case err != nil:
 			c.in.err = os.NewSyscallError("read", err)

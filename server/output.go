@@ -22,6 +22,8 @@ const (
 	readAhead = 8 << 20
 	// replySizeGuess is what a connection's replies are held to be at first.
 	replySizeGuess = 64 << 10
+	// outFirst is the size of a buffer at first.
+	outFirst = 4 << 10
 	// outKeep is the largest buffer that is kept for reuse.
 	outKeep = 512 << 10
 	// lingerTime is how long a client may take to read what was queued before
@@ -32,7 +34,7 @@ const (
 // outBuffer is bytes on their way out.
 type outBuffer struct{ b []byte }
 
-var outBuffers = sync.Pool{New: func() any { return &outBuffer{b: make([]byte, 0, 4096)} }}
+var outBuffers = sync.Pool{New: func() any { return &outBuffer{b: make([]byte, 0, outFirst)} }}
 
 func (o *outBuffer) release() {
 	if cap(o.b) <= outKeep {
@@ -65,9 +67,10 @@ func (c *conn) outBytes() int {
 	return n
 }
 
-// checkOut cuts the connection off if too much waits for its client. The
-// caller holds c.mu.
+// checkOut cuts the connection off if too much waits for its client, and tells
+// the budget of all connections. The caller holds c.mu.
 func (c *conn) checkOut() {
+	c.tellMemory()
 	if limit := c.srv.o.QueueBytes; c.outBytes() > limit {
 		c.cutOffLocked("client does not read its events and replies", zap.Int("bytes", limit))
 	}
@@ -84,6 +87,7 @@ func (c *conn) flush() {
 		return
 	}
 	if c.mu.writing {
+		c.tellMemory()
 		c.linger()
 		return
 	}
@@ -102,12 +106,14 @@ func (c *conn) flush() {
 			return
 		}
 		if n < len(b.b) {
+			c.tellMemory()
 			c.startWriter(b, n)
 			return
 		}
 		c.mu.unsent = 0
 		b.release()
 	}
+	c.tellMemory()
 	if c.mu.backlog {
 		// Its reads need the tree's lock, which comes before c.mu.
 		c.srv.running.Go(func() {
@@ -183,11 +189,14 @@ func (c *conn) next(err error) *outBuffer {
 		c.mu.writing = false
 		return nil
 	case c.mu.buf == nil:
+		c.tellMemory()
 		c.written()
 		return nil
 	}
 	c.linger()
-	return c.takeBuffer()
+	b := c.takeBuffer()
+	c.tellMemory()
+	return b
 }
 
 // writeAll writes b in pieces. A client that takes them is there, even if its

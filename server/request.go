@@ -67,6 +67,7 @@ func (c *conn) work() verdict {
 	w.account()
 	w.unlock()
 	c.in.consume(used, need)
+	c.tellInput()
 	if w.queued > 0 {
 		c.srv.outstanding.Add(w.queued)
 	}
@@ -158,6 +159,9 @@ func (w *worker) acceptable(n int) bool {
 	}
 	o := &c.srv.o
 	switch {
+	case !c.attached && n > handshakeMax && n <= o.MaxFrame:
+		w.refuse("handshake too long", zap.Int("length", n), zap.Int("most", handshakeMax))
+		return false
 	case n < 0 || n > o.MaxFrame:
 		w.refuse("frame length out of bounds", zap.Int("length", n), zap.Int("jute.maxbuffer", o.MaxFrame))
 		return false

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"zooid/fourletter"
+	"zooid/socket"
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -63,6 +64,11 @@ type Options struct {
 	// QueueRequests bounds the unanswered requests of one connection; at the
 	// bound it is not read from.
 	QueueRequests int // default 2,000
+	// Memory is how many bytes all connections together may hold of what waits
+	// for their clients, of requests that are not answered, and of frames that
+	// are not whole yet. When it is more, the connection that holds the most is
+	// cut off, then the next, until the rest fits.
+	Memory int64 // default 256 MiB
 }
 
 const (
@@ -72,6 +78,7 @@ const (
 	defaultHandshakeTimeout = 10 * time.Second
 	defaultQueueBytes       = 16 << 20
 	defaultQueueRequests    = 2000
+	defaultMemory           = 256 << 20
 )
 
 // orDefault sets *v to d if it is not positive.
@@ -95,6 +102,7 @@ func (o *Options) fill() {
 	orDefault(&o.HandshakeTimeout, defaultHandshakeTimeout)
 	orDefault(&o.QueueBytes, max(defaultQueueBytes, 4*o.MaxFrame))
 	orDefault(&o.QueueRequests, defaultQueueRequests)
+	orDefault(&o.Memory, defaultMemory)
 }
 
 // Server is the clients' network of one member. It serves nobody before Serve
@@ -111,6 +119,7 @@ type Server struct {
 	outstanding atomic.Int64 // requests in all connections' queues
 	stalled     stalled
 	large       atomic.Int64 // bytes of large requests being served
+	memory      *socket.Budget
 	connects    tokenBucket
 	traceMask   atomic.Int64 // what stmk set; it has no effect, as nothing is traced
 
@@ -139,7 +148,7 @@ type Server struct {
 // New makes a server that listens nowhere and serves nobody yet.
 func New(o Options) *Server {
 	o.fill()
-	s := &Server{o: o, log: o.Logger, began: time.Now()}
+	s := &Server{o: o, log: o.Logger, began: time.Now(), memory: socket.NewBudget(o.Memory)}
 	// A client that is refused tries again at once, and a thousand clients do.
 	s.refusals = o.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
@@ -288,6 +297,7 @@ func (s *Server) register(c *conn) bool {
 	}
 	s.mu.lastID++
 	c.id = s.mu.lastID
+	c.memory = s.memory.Open(c.exceedsMemory)
 	c.shard = &s.stats.shards[c.id%statShards]
 	c.mu.reader.Conn = c.id
 	s.mu.conns[c.id] = c

@@ -29,7 +29,7 @@ type Account struct {
 	budget *Budget
 	held   atomic.Int64
 	cut    func(held, limit int64)
-	told   bool // to end; guarded by Budget.mu
+	told   atomic.Bool // to end: what it holds counts no more
 }
 
 // NewBudget makes a budget of so many bytes; 0 is no limit.
@@ -55,14 +55,16 @@ func (b *Budget) Open(cut func(held, limit int64)) *Account {
 }
 
 // Hold says how many bytes the connection holds now, in place of what it said
-// before. It never blocks. Calls for one account do not overlap.
+// before. It never blocks. A connection that was told to end counts no more,
+// though it may need a moment to give back what it holds.
 func (a *Account) Hold(n int64) {
-	old := a.held.Load()
+	if a.told.Load() {
+		return
+	}
+	b, old := a.budget, a.held.Swap(n)
 	if n == old {
 		return
 	}
-	a.held.Store(n)
-	b := a.budget
 	if used := b.used.Add(n - old); n > old && b.limit > 0 && used > b.limit && b.cutting.CompareAndSwap(false, true) {
 		go b.cutDown()
 	}
@@ -74,10 +76,11 @@ func (a *Account) Held() int64 { return a.held.Load() }
 // Close takes the connection out of the budget, with what it holds. Hold must
 // not be called any more.
 func (a *Account) Close() {
-	a.Hold(0)
-	a.budget.mu.Lock()
-	delete(a.budget.accounts, a)
-	a.budget.mu.Unlock()
+	b := a.budget
+	b.mu.Lock()
+	delete(b.accounts, a)
+	b.mu.Unlock()
+	b.used.Add(-a.held.Swap(0))
 }
 
 // cutDown has connections end, the one that holds the most first, until the
@@ -87,44 +90,31 @@ func (b *Budget) cutDown() {
 		for b.used.Load() > b.limit {
 			a := b.worst()
 			if a == nil {
-				break // all were told already, and are about to give back what they hold
+				break
 			}
-			a.cut(a.held.Load(), b.limit)
+			a.told.Store(true)
+			held := a.held.Swap(0)
+			b.used.Add(-held)
+			a.cut(held, b.limit)
 		}
 		b.cutting.Store(false)
 		// Somebody who exceeded the limit just before that started nobody.
-		if b.used.Load() <= b.limit || b.allTold() || !b.cutting.CompareAndSwap(false, true) {
+		if b.used.Load() <= b.limit || b.worst() == nil || !b.cutting.CompareAndSwap(false, true) {
 			return
 		}
 	}
 }
 
-// worst picks the account that holds the most of those not told to end yet, and
-// counts it as told; nil if there is none that holds anything.
-func (b *Budget) worst() *Account {
+// worst is the account that holds the most of those not told to end yet; nil
+// if there is none that holds anything.
+func (b *Budget) worst() (worst *Account) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var worst *Account
 	most := int64(0)
 	for a := range b.accounts {
-		if held := a.held.Load(); !a.told && held > most {
+		if held := a.held.Load(); held > most && !a.told.Load() {
 			worst, most = a, held
 		}
 	}
-	if worst != nil {
-		worst.told = true
-	}
 	return worst
-}
-
-// allTold tells whether nobody is left who could be told to end.
-func (b *Budget) allTold() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for a := range b.accounts {
-		if !a.told && a.held.Load() > 0 {
-			return false
-		}
-	}
-	return true
 }

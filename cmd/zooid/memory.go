@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"math"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,6 +20,53 @@ const (
 	// The bounds of what is set, in percent of the live heap.
 	gcPercentMin, gcPercentMax = 15, 800
 )
+
+// What clients' queues and unfinished frames may take together, in bytes: a
+// share of the memory that the process may use, within bounds, and where that
+// is not limited a size that any machine has.
+const (
+	clientMemoryShare   = 8 // one eighth
+	clientMemoryMin     = 16 << 20
+	clientMemoryMax     = 1 << 30
+	clientMemoryDefault = 256 << 20
+)
+
+// clientMemory is the bound for all clients together under a limit of the
+// process's memory, 0 for none.
+func clientMemory(limit int64) int64 {
+	if limit <= 0 {
+		return clientMemoryDefault
+	}
+	return min(max(limit/clientMemoryShare, clientMemoryMin), clientMemoryMax)
+}
+
+// memoryLimit is how many bytes the process may use by GOMEMLIMIT and by its
+// control group, 0 if neither says.
+func memoryLimit() int64 {
+	limit := debug.SetMemoryLimit(-1)
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		if text, err := os.ReadFile(file); err == nil {
+			limit = min(limit, parseMemoryLimit(string(text)))
+		}
+	}
+	if limit >= unlimitedMemory {
+		return 0
+	}
+	return limit
+}
+
+// unlimitedMemory is more than any machine has: what systems say that mean no
+// limit is beyond it.
+const unlimitedMemory = 1 << 60
+
+// parseMemoryLimit reads a control group's limit; "max" and nonsense are none.
+func parseMemoryLimit(text string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil || n <= 0 {
+		return math.MaxInt64
+	}
+	return n
+}
 
 // gcPercent is the growth to allow on a live heap of so many bytes. The tree
 // holds no pointers, so a collection costs about the same for any size of it.

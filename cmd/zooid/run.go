@@ -214,6 +214,7 @@ func (p *process) makeServer(registry *auth.Registry) {
 		ConnectTokens: t.ConnTokens, ConnectFill: t.ConnFillCount, ConnectFillTime: t.ConnFillTime,
 		ThrottleRequests: t.RequestsMax, ThrottledOpWait: t.OpWait,
 		HandshakeTimeout: c.SessionlessTimeout, KeepAlive: c.KeepAlive,
+		Memory: clientMemory(memoryLimit()),
 	})
 }
 
