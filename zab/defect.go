@@ -26,6 +26,7 @@ const (
 	LoseTail            // a new leader drops what its log holds behind its tree
 	VoteByZxidOnly      // the epoch does not count when votes are compared
 	OneVoteFewer        // one voter, or one group, less is taken for a quorum everywhere
+	FollowOlderEpoch    // an epoch below the accepted one is offered and followed
 
 	SyncUnconfirmed   // a sync is answered by a leader that may have been deposed
 	ExpireEarly       // a new leader gives sessions no fresh timeout
@@ -52,6 +53,7 @@ var defectNames = [defects]string{
 	LoseTail:            "LoseTail",
 	VoteByZxidOnly:      "VoteByZxidOnly",
 	OneVoteFewer:        "OneVoteFewer",
+	FollowOlderEpoch:    "FollowOlderEpoch",
 	SyncUnconfirmed:     "SyncUnconfirmed",
 	ExpireEarly:         "ExpireEarly",
 	ReplyBeforeCommit:   "ReplyBeforeCommit",

@@ -3,6 +3,7 @@ package zab
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"zooid/wire"
 )
@@ -17,7 +18,7 @@ import (
 type leader struct {
 	m     *Machine
 	phase leaderPhase
-	since int64 // when the phase began to wait
+	since int64 // when the phase began to wait, or to broadcast
 	epoch int64
 	// ownEpoch and initial are the current epoch and the end of the history at the
 	// start: no voter whose promise counts may know more. The learners are offered
@@ -84,8 +85,8 @@ func (l *leader) quorum(self bool, has func(*link) bool) bool {
 			return self
 		}
 		for _, k := range m.links {
-			if k.sid == sid && k.voter {
-				return has(k)
+			if k.sid == sid && k.voter && has(k) {
+				return true
 			}
 		}
 		observers--
@@ -104,19 +105,35 @@ func (l *leader) informed(k *link) {
 	}
 }
 
-// chooseEpoch takes an epoch greater than all that a quorum has promised.
-// Observers raise it too, but are not waited for.
+// chooseEpoch takes an epoch greater than all that a quorum has promised. Learners
+// that are listed but do not count to the quorum raise it too, as with ZooKeeper,
+// but are not waited for. A claim far beyond our own epoch may be a stranger's:
+// it counts only if there is no quorum without it for a while, and then only so
+// much that no liar can use up the epochs that are left.
 func (l *leader) chooseEpoch() {
-	if !l.quorum(true, func(k *link) bool { return k.stage == linkInformed }) {
-		return
-	}
-	l.epoch = l.m.epochs.Accepted
+	own := l.m.epochs.Accepted
+	top := own
 	for _, k := range l.m.links {
-		if k.stage == linkInformed {
-			l.epoch = max(l.epoch, k.accepted)
+		if k.stage == linkInformed && !k.unlisted && k.accepted <= own+epochNear {
+			top = max(top, k.accepted)
 		}
 	}
-	l.epoch++
+	upTo := func(e int64) bool {
+		return l.quorum(true, func(k *link) bool { return k.stage == linkInformed && k.accepted <= e })
+	}
+	switch {
+	case upTo(top):
+	case !upTo(math.MaxInt64), l.m.nowMs-l.since < l.m.cfg.TickMs:
+		return
+	default:
+		top = own + epochLeap
+		for _, k := range l.m.links {
+			if k.stage == linkInformed && k.accepted < top && upTo(k.accepted) {
+				top = max(k.accepted, own)
+			}
+		}
+	}
+	l.epoch = top + 1
 	if l.epoch > epochMax {
 		l.m.end(fmt.Sprintf("epoch %d is the last one: there is none to lead in", epochMax))
 		return
@@ -140,7 +157,7 @@ func (l *leader) saved() {
 	case leaderCurrent:
 		l.phase = leaderSync
 		l.eachLink(func(k *link) {
-			if k.stage == linkPromised {
+			if k.stage == linkPromised && l.contest(k) {
 				l.choose(k)
 			}
 		})
@@ -159,23 +176,38 @@ func (l *leader) eachLink(visit func(*link)) {
 	}
 }
 
+// termLimits is how many initLimits a term lasts at the least before the leader
+// gives it up for the sake of a voter that has promised a later epoch.
+const termLimits = 5
+
 // offer tells a learner the new epoch. A voter that has promised a later one
 // could never follow: it must not be shut out for good, so there will be a
 // later one. (ZooKeeper leaves it outside until the next election.) But only if
 // it would follow then: one that would win the election has a history that was
-// never this ensemble's, such as a data directory of another one.
+// never this ensemble's, such as a data directory of another one. And not at once,
+// for a stranger can say the same: each time it costs the ensemble an election.
 func (l *leader) offer(k *link) {
-	switch {
-	case k.accepted > l.epoch && k.voter && l.m.elect.yields(k.sid, wire.Vote{Leader: l.m.cfg.SID, Zxid: l.m.log.last(), PeerEpoch: l.epoch}):
-		l.m.end(fmt.Sprintf("server %d has promised epoch %d, this is epoch %d", k.sid, k.accepted, l.epoch))
-		return
-	case k.accepted > l.epoch:
-		l.m.closeLink(k, fmt.Sprintf("has promised epoch %d, this is epoch %d: it can follow only in a later one; if its data directory is another ensemble's, empty it", k.accepted, l.epoch))
+	if k.accepted > l.epoch && !mistaken(FollowOlderEpoch) {
+		l.offerLater(k)
 		return
 	}
 	l.m.send(k.conn, wire.QuorumPacket{Type: wire.PacketLeaderInfo, Zxid: epochZxid(l.epoch),
 		Data: wire.AppendInt32(nil, wire.ProtocolVersion)})
 	k.stage, k.heard = linkOffered, l.m.nowMs
+}
+
+// offerLater deals with a learner that has promised a later epoch than this one.
+func (l *leader) offerLater(k *link) {
+	m := l.m
+	would := k.voter && m.elect.yields(k.sid, wire.Vote{Leader: m.cfg.SID, Zxid: m.log.last(), PeerEpoch: l.epoch})
+	switch {
+	case would && l.phase < leaderBroadcast:
+		l.stale = true // if there is no quorum without it there will be another term soon
+	case would && m.nowMs-l.since >= termLimits*m.initMs() && l.other(k, linkNewLeaderOK, linkServing) == nil:
+		m.end(fmt.Sprintf("server %d has promised epoch %d, this is epoch %d", k.sid, k.accepted, l.epoch))
+		return
+	}
+	m.closeLink(k, fmt.Sprintf("has promised epoch %d, this is epoch %d: it can follow only in a later one; if its data directory is another ensemble's, empty it", k.accepted, l.epoch))
 }
 
 // epochZxid is how an epoch is written where a zxid is expected.
@@ -184,6 +216,9 @@ func epochZxid(epoch int64) wire.Zxid { return wire.Zxid(epoch << 32) }
 // packet takes a packet of a learner that has introduced itself.
 func (l *leader) packet(k *link, p *wire.QuorumPacket) {
 	k.heard = l.m.nowMs
+	if k.challenged != 0 {
+		l.answered(k)
+	}
 	switch {
 	case p.Type == wire.PacketAck && k.stage >= linkNewLeaderOK:
 		l.acked(k, p.Zxid)
@@ -213,7 +248,9 @@ func (l *leader) epochAcked(k *link, p *wire.QuorumPacket) {
 	current := int64(int32(binary.BigEndian.Uint32(p.Data)))
 	k.last, k.stage = max(p.Zxid, 0), linkPromised
 	if l.phase >= leaderSync {
-		l.choose(k)
+		if l.contest(k) {
+			l.choose(k)
+		}
 		return
 	}
 	if l.phase == leaderPromises && current != -1 && (current > l.ownEpoch || current == l.ownEpoch && p.Zxid > l.initial) {
@@ -283,7 +320,7 @@ func (l *leader) countNewLeaderAcks() {
 // committed now.
 func (l *leader) start() {
 	m := l.m
-	l.phase = leaderBroadcast
+	l.phase, l.since = leaderBroadcast, m.nowMs
 	l.nextCheck = m.nowMs + m.cfg.TickMs
 	if m.elect == nil { // alone: in the epoch of its log, and on behind it
 		l.epoch = int64(l.initial.Epoch())

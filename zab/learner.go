@@ -195,7 +195,9 @@ func (l *learner) leaderInfo(p *wire.QuorumPacket) {
 		l.leave("%v instead of LEADERINFO", p.Type)
 	case len(p.Data) < 4 || int32(binary.BigEndian.Uint32(p.Data)) < wire.ProtocolVersion || p.Zxid.Counter() != 0:
 		l.leave("LEADERINFO %v with %d bytes cannot be understood", p.Zxid, len(p.Data))
-	case l.epoch > epochMax || l.epoch < m.epochs.Accepted:
+	case l.epoch > max(m.epochs.Accepted, m.elect.vote.PeerEpoch)+epochJump:
+		l.leave("leader %d is in epoch %d, far beyond %d, which is promised here: is it another ensemble's?", l.leader, l.epoch, m.epochs.Accepted)
+	case l.epoch > epochMax || l.epoch < m.epochs.Accepted && !mistaken(FollowOlderEpoch):
 		l.leave("leader %d is in epoch %d, promised are %d up to %d", l.leader, l.epoch, m.epochs.Accepted, epochMax)
 	case l.epoch > m.epochs.Accepted:
 		l.phase = learnerAccepting

@@ -20,6 +20,9 @@ type link struct {
 	voter    bool  // its acks count
 	ours     bool  // it cuts its log exactly where TRUNC says
 	accepted int64 // its accepted epoch
+	from     []wire.SID
+	known    bool // it comes from an address of the member that it says it is
+	unlisted bool // is in nobody's list that we know of: follows without a vote
 
 	// last is the learner's last zxid, from ACKEPOCH.
 	last wire.Zxid
@@ -35,6 +38,12 @@ type link struct {
 	// overdue is a proposal that was not acknowledged at the time of overdueAt.
 	overdue   wire.Zxid
 	overdueAt int64
+
+	// contends tells that it has promised and waits, because another connection of
+	// the same server is synchronized; challenged is when that one was asked for a
+	// sign of life because of it, 0 if it was not. See contest.go.
+	contends   bool
+	challenged int64
 
 	// pings has, for each PING that is not answered, the number that Confirm had
 	// come to; confirmed is the last of them that is answered.
@@ -60,25 +69,35 @@ const (
 	linkServing                      // UPTODATE sent
 )
 
-// linksMax bounds the connections of learners that have said nothing or wait for
-// a leader to be found.
+// linksMax bounds the connections of learners to this member. At the bound the
+// oldest that has promised nothing gives way, one from a member's address last.
 const linksMax = 1024
 
 // epochMax is the greatest epoch in use: the next one would make zxids negative.
-// epochLeap is how far a learner's epoch may be beyond ours: epochs grow by one
-// with each election, and one impostor must not use up all that are left.
+// What somebody says of epochs, anybody could say, so jumps are bounded:
+// epochNear is how far beyond ours the claim of a member counts at once; epochLeap
+// is how far a leader goes, once a term, if there is no quorum without those that
+// claim more; epochJump is how far a learner goes with its leader.
 const (
 	epochMax  = math.MaxInt32 - 1
-	epochLeap = 1 << 20
+	epochNear = 8
+	epochLeap = 1000
+	epochJump = 1 << 20
 )
 
-// Accepted is a learner that has connected to this member's quorum port.
-func (m *Machine) Accepted(conn ConnID) {
-	if m.elect == nil || m.retired || m.learner != nil || len(m.links) >= linksMax {
+// Accepted is a learner that has connected to this member's quorum port. from are
+// the members to whose addresses the connection's other end belongs: who says to
+// be one of them is believed sooner than who comes from elsewhere.
+func (m *Machine) Accepted(conn ConnID, from ...wire.SID) {
+	if m.elect == nil || m.retired || m.learner != nil {
 		m.ready.Close = append(m.ready.Close, conn)
 		return
 	}
-	m.links = append(m.links, &link{conn: conn, heard: m.nowMs})
+	if len(m.links) >= linksMax && !m.evict(len(from) > 0, func(*link) bool { return true }) {
+		m.ready.Close = append(m.ready.Close, conn)
+		return
+	}
+	m.links = append(m.links, &link{conn: conn, heard: m.nowMs, from: from})
 }
 
 // link finds a learner's connection, nil if it is gone.
@@ -143,7 +162,7 @@ func (m *Machine) greeted(k *link, p *wire.QuorumPacket) {
 	case info.ProtocolVersion < wire.ProtocolVersion:
 		m.closeLink(k, fmt.Sprintf("speaks protocol version %#x, at least %#x is needed", info.ProtocolVersion, wire.ProtocolVersion))
 		return
-	case k.accepted < 0 || k.accepted >= min(epochMax, m.epochs.Accepted+epochLeap):
+	case k.accepted < 0 || k.accepted >= epochMax:
 		m.closeLink(k, fmt.Sprintf("claims to have promised epoch %d, ours is %d", k.accepted, m.epochs.Accepted))
 		return
 	case info.ConfigVersion > m.cfg.Ensemble.Version:
@@ -153,16 +172,10 @@ func (m *Machine) greeted(k *link, p *wire.QuorumPacket) {
 	k.observer = p.Type == wire.PacketObserverInfo
 	k.voter = !k.observer && m.cfg.Ensemble.votes(k.sid)
 	k.ours = info.ProtocolVersion == wire.ProtocolVersionZooid
-	for _, other := range m.links {
-		if other == k || other.sid != k.sid || other.stage == linkGreeting {
-			continue
-		}
-		if m.leader != nil && other.stage == linkServing && k.accepted > m.leader.epoch {
-			m.closeLink(k, fmt.Sprintf("claims to have promised epoch %d, and server %d is connected in epoch %d", k.accepted, k.sid, m.leader.epoch))
-			return
-		}
-		m.closeLink(other, "has connected anew")
-		break
+	k.known = slices.Contains(k.from, k.sid)
+	k.unlisted = m.cfg.Ensemble.Member(k.sid) == nil
+	if !m.compete(k) {
+		return
 	}
 	k.stage, k.heard = linkInformed, m.nowMs
 	if m.leader != nil {

@@ -25,10 +25,15 @@ func (l *leader) tick() {
 	switch {
 	case l.phase == leaderAccept || l.phase == leaderCurrent: // waits for its own disk
 	case l.phase != leaderBroadcast:
-		l.checkProgress()
+		if l.phase == leaderDiscovery {
+			l.chooseEpoch() // what it has waited for may not come
+		}
+		if m.leader == l {
+			l.checkProgress()
+		}
 	case m.nowMs >= l.nextCheck:
 		l.nextCheck = m.nowMs + m.cfg.TickMs
-		if !l.quorum(true, func(k *link) bool { return k.stage >= linkInformed }) {
+		if !l.quorum(true, func(k *link) bool { return k.stage >= linkPromised }) {
 			m.end("lost the quorum")
 			return
 		}
@@ -80,6 +85,10 @@ func (l *leader) disloyal(looking []wire.SID) {
 func (l *leader) watch(k *link) {
 	m := l.m
 	limit := m.initMs()
+	l.judge(k)
+	if m.link(k.conn) == nil {
+		return
+	}
 	switch k.stage {
 	case linkInformed:
 		return // the quorum may yet come

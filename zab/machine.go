@@ -308,6 +308,10 @@ func (m *Machine) Closed(conn ConnID, reason string) {
 	}
 	if k := m.link(conn); k != nil {
 		m.forget(k)
+		if m.leader != nil {
+			m.leader.vacated(k.sid)
+			m.settle()
+		}
 	}
 }
 

@@ -82,8 +82,8 @@ func TestLeaderRefusesLearners(t *testing.T) {
 		{"a newer configuration", greet(0, info(2, v, 1)), "knows configuration"},
 		{"a negative epoch", greet(-1, info(2, v, 0)), "claims to have promised"},
 		{"an impossible epoch", greet(epochZxid(epochMax), info(2, v, 0)), "claims to have promised"},
-		{"an epoch far beyond", greet(epochZxid(epochLeap+9), info(2, v, 0)), "claims to have promised"},
-		{"an impostor", greet(epochZxid(3), info(1, v, 0)), "server 1 is connected"},
+		{"an epoch far beyond", greet(epochZxid(epochLeap+9), info(2, v, 0)), "has promised epoch 1009"},
+		{"an impostor", greet(epochZxid(3), info(1, v, 0)), "has promised epoch 3"},
 		{"an observer that has promised more", func(h *hand) { h.greet(2, 4, wire.PacketObserverInfo, 3, v) }, "has promised epoch 3"},
 		{"ACK at once", func(h *hand) { h.greet(2, 2, wire.PacketFollowerInfo, 1, v); h.got(2, wire.PacketAck, zx(2, 0)) }, "ACK out of turn"},
 		{"short ACKEPOCH", func(h *hand) { h.greet(2, 2, wire.PacketFollowerInfo, 1, v); h.got(2, wire.PacketAckEpoch, 0, 1) }, "ACKEPOCH with zxid"},
@@ -383,18 +383,21 @@ func TestPromiseCountsOnce(t *testing.T) {
 	}
 }
 
-// A voter that has promised a later epoch is not shut out: there will be one. But
+// A voter that has promised a later epoch is not shut out: there will be one, once
+// this term has lasted for a while, for anybody can claim to be that voter. But
 // one that would win that election has the history of another ensemble, and
 // does not depose anybody.
 func TestLaterPromiseEndsTheTerm(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		vote *wire.Vote // what the voter has told of itself
+		age  int64      // of the term
 		ends bool
 	}{
-		{"it has missed an election", &wire.Vote{Leader: 2, PeerEpoch: 0}, true},
-		{"it has another history", &wire.Vote{Leader: 2, PeerEpoch: 2, Zxid: wire.MakeZxid(2, 1)}, false},
-		{"it has told nothing", nil, false},
+		{"it has missed an election", &wire.Vote{Leader: 2, PeerEpoch: 0}, 5000, true},
+		{"the term has just begun", &wire.Vote{Leader: 2, PeerEpoch: 0}, 4999, false},
+		{"it has another history", &wire.Vote{Leader: 2, PeerEpoch: 2, Zxid: wire.MakeZxid(2, 1)}, 5000, false},
+		{"it has told nothing", nil, 5000, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHand(t, handConfig(3, 3, 0), Disk{})
@@ -402,6 +405,7 @@ func TestLaterPromiseEndsTheTerm(t *testing.T) {
 			if c.vote != nil {
 				h.Notified(2, &wire.Notification{Vote: *c.vote, Round: 7, Version: wire.NotificationVersion})
 			}
+			h.leader.since -= c.age
 			rd := h.greet(2, 2, wire.PacketFollowerInfo, 3, wire.ProtocolVersionZooid)
 			switch {
 			case c.ends && (rd.Role == nil || rd.Role.Reason != "server 2 has promised epoch 3, this is epoch 1"):
@@ -441,7 +445,10 @@ func TestAcksGoWithTheirConnection(t *testing.T) {
 	h.got(1, wire.PacketAck, z) // our own log is slow
 	h.greet(2, 1, wire.PacketFollowerInfo, 1, wire.ProtocolVersionZooid)
 	h.ackEpoch(2, z, -1)
-	h.expect(2, "LEADERINFO 1:0", "TRUNC 0", "PROPOSAL 1:1", "NEWLEADER 1:0")
+	h.expect(2, "LEADERINFO 1:0")
+	h.Closed(1, "") // the end of the old one comes late
+	h.do()
+	h.expect(2, "TRUNC 0", "PROPOSAL 1:1", "NEWLEADER 1:0")
 	h.Logged(z)
 	if rd := h.do(); len(rd.Committed) != 0 {
 		t.Fatal("committed with an ACK that no longer holds")
