@@ -61,6 +61,9 @@ func prepareCreate(v *View, r *Request, op wire.OpCode, body wire.Record) (wire.
 	if v.exceedsQuota(path, int64(len(req.Data)), 1) {
 		return nil, wire.ErrQuotaExceeded
 	}
+	if !v.fits(wire.CreateTxnSize(path, req.Data, acl)) {
+		return nil, wire.ErrBadArguments
+	}
 	parentCversion := v.addChild(parentPath, &parent)
 	v.noteCreated(r, op, path, acl, req, ttlMs)
 	return createTxn(op, path, acl, req, ttlMs, parentCversion), wire.OK

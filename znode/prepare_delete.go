@@ -29,8 +29,12 @@ func prepareDelete(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.T
 	case old.children > 0:
 		return nil, wire.ErrNotEmpty
 	}
+	txn := &wire.DeleteTxn{Path: req.Path}
+	if !v.fits(wire.TxnBodySize(txn)) {
+		return nil, wire.ErrBadArguments
+	}
 	v.deleteNode(req.Path, &old)
-	return &wire.DeleteTxn{Path: req.Path}, wire.OK
+	return txn, wire.OK
 }
 
 // prepareDeleteContainer serves deleteContainer, by which a member reaps an

@@ -10,11 +10,14 @@ import (
 // before it change. If one is refused the view is as if none had been tried,
 // and the txn keeps the parts before it as they would have been, the code that
 // refused it, and RUNTIMEINCONSISTENCY for each part behind it, as ZooKeeper
-// writes it.
+// writes it. The part with which the txn would be larger than it may be is
+// refused: the parts count together.
 func prepareMulti(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.TxnBody, wire.ErrCode) {
 	parts := body.(*wire.MultiRequest).Ops
 	txn := &wire.MultiTxn{Txns: make([]wire.SubTxn, 0, len(parts))}
 	refused := false
+	// Each part takes at least this, also as an error.
+	v.left -= 4 + len(parts)*(wire.SubTxnOverhead+4)
 	v.begin()
 	for i := range parts {
 		if refused {

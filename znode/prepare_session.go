@@ -12,7 +12,9 @@ func prepareCreateSession(v *View, r *Request, _ wire.OpCode, _ wire.Record) (wi
 
 // prepareCloseSession serves closeSession, of a client or of the leader that
 // lets a session expire. It is never refused: the end of a session that has
-// ended already changes nothing.
+// ended already changes nothing. If its list of paths is longer than a txn may be
+// it goes without: it then deletes whatever ephemerals the session has when it is
+// applied, which are the same.
 func prepareCloseSession(v *View, r *Request, _ wire.OpCode, _ wire.Record) (wire.TxnBody, wire.ErrCode) {
 	paths := v.ephemerals(r.Session)
 	for _, path := range paths {
@@ -21,7 +23,11 @@ func prepareCloseSession(v *View, r *Request, _ wire.OpCode, _ wire.Record) (wir
 	}
 	s := v.touchSession(r.Session)
 	s.begun, s.ended = false, true
-	return &wire.CloseSessionTxn{Paths: paths}, wire.OK
+	txn := &wire.CloseSessionTxn{Paths: paths}
+	if !v.fits(wire.TxnBodySize(txn)) {
+		return nil, wire.OK
+	}
+	return txn, wire.OK
 }
 
 // ephemerals lists the nodes that a session will own once the proposals in

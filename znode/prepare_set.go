@@ -16,6 +16,10 @@ func prepareSetData(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.
 	if req.Version != -1 && req.Version != old.stat.Version {
 		return nil, wire.ErrBadVersion
 	}
+	txn := &wire.SetDataTxn{Path: req.Path, Data: req.Data, Version: old.stat.Version + 1}
+	if !v.fits(wire.TxnBodySize(txn)) {
+		return nil, wire.ErrBadArguments
+	}
 	next := old
 	next.stat.Version++ // wraps around, as in ZooKeeper
 	next.stat.Mzxid, next.stat.Mtime = v.zxid, v.timeMs
@@ -24,7 +28,7 @@ func prepareSetData(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.
 		next.crc = contentCRC(req.Path, req.Data)
 	}
 	v.change(req.Path, &old, &next)
-	return &wire.SetDataTxn{Path: req.Path, Data: req.Data, Version: next.stat.Version}, wire.OK
+	return txn, wire.OK
 }
 
 // target makes the checks that setData and check begin with, and finds the
@@ -68,11 +72,15 @@ func prepareSetACL(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.T
 	case req.Version != -1 && req.Version != old.stat.Aversion:
 		return nil, wire.ErrBadVersion
 	}
+	txn := &wire.SetACLTxn{Path: req.Path, ACL: acl, Version: old.stat.Aversion + 1}
+	if !v.fits(wire.TxnBodySize(txn)) {
+		return nil, wire.ErrBadArguments
+	}
 	next := old
 	next.stat.Aversion++
 	next.acl = v.keepACL(acl)
 	v.change(req.Path, &old, &next)
-	return &wire.SetACLTxn{Path: req.Path, ACL: acl, Version: next.stat.Aversion}, wire.OK
+	return txn, wire.OK
 }
 
 // prepareCheck serves check, a part of a multi that changes nothing. The txn
@@ -86,7 +94,11 @@ func prepareCheck(v *View, r *Request, _ wire.OpCode, body wire.Record) (wire.Tx
 	if req.Version != -1 && req.Version != s.stat.Version {
 		return nil, wire.ErrBadVersion
 	}
-	return &wire.CheckVersionTxn{Path: req.Path, Version: s.stat.Version + 1}, wire.OK
+	txn := &wire.CheckVersionTxn{Path: req.Path, Version: s.stat.Version + 1}
+	if !v.fits(wire.TxnBodySize(txn)) {
+		return nil, wire.ErrBadArguments
+	}
+	return txn, wire.OK
 }
 
 // prepareReconfig serves reconfig. A member that is a quorum of one has no

@@ -59,6 +59,9 @@ type Rules struct {
 	ExtendedTypes   bool // zookeeper.extendedTypesEnabled: TTL nodes
 	ReconfigEnabled bool // reconfigEnabled
 	NoDigest        bool // zookeeper.digest.enabled=false: txns carry no digest
+	// TxnMax is the largest txn that is prepared, in bytes of its encoding; 0 is
+	// wire.TxnBytesMax. A request whose txn would be larger is BADARGUMENTS.
+	TxnMax int
 }
 
 // Authority judges identities; package auth has the one that serves.

@@ -93,7 +93,7 @@ func (s *solo) apply() *Applied {
 	}
 	switch {
 	case txn.Digest.Version == 0:
-		if txn.Op != wire.OpError && !s.tree.rules.NoDigest {
+		if txn.Op != wire.OpError && txn.Body != nil && !s.tree.rules.NoDigest {
 			s.tb.Errorf("%v %v: no digest", txn.Zxid, txn.Op)
 		}
 	case txn.Digest.Tree != s.tree.Digest():

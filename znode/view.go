@@ -29,6 +29,7 @@ type View struct {
 	// The proposal in the making.
 	zxid   wire.Zxid
 	timeMs int64
+	left   int // bytes that its body may still take
 	undo   undoLog
 
 	spare []*pendingNode // for reuse
@@ -85,9 +86,12 @@ func NewView(t *Tree) *View {
 // given zxid, which must be greater than those before, and the leader's clock
 // in ms since 1970. It never fails: a request that is refused becomes an error
 // txn, which takes its zxid and changes nothing, and a multi that is refused
-// one whose parts say why. The txn aliases r.Body; the view keeps nothing of r.
+// one whose parts say why. No txn is larger than Rules.TxnMax, so that every
+// member can read it from a packet and from its log. The txn aliases r.Body; the
+// view keeps nothing of r.
 func (v *View) Prepare(r *Request, zxid wire.Zxid, timeMs int64) *wire.Txn {
 	v.zxid, v.timeMs = zxid, timeMs
+	v.left = v.t.rules.txnMax() - wire.TxnOverhead
 	txn := &wire.Txn{TxnHeader: wire.TxnHeader{Session: r.Session, Cxid: r.Cxid, Zxid: zxid, TimeMs: timeMs, Op: r.Op}}
 	code := wire.ErrUnimplemented
 	if r.Refused != wire.OK {
@@ -100,10 +104,29 @@ func (v *View) Prepare(r *Request, zxid wire.Zxid, timeMs int64) *wire.Txn {
 		txn.Op, txn.Body = wire.OpError, &wire.ErrorTxn{Err: code}
 		return txn
 	}
-	if !v.t.rules.NoDigest {
+	// A txn without a body ends behind its header: a ZooKeeper would take the
+	// digest for the body.
+	if !v.t.rules.NoDigest && txn.Body != nil {
 		txn.Digest = wire.TxnDigest{Version: wire.DigestVersion, Tree: v.digest}
 	}
 	return txn
+}
+
+// fits takes so many bytes of what the body in the making may have, and tells
+// whether there are as many. It is asked before anything is noted.
+func (v *View) fits(size int) bool {
+	if size > v.left {
+		return false
+	}
+	v.left -= size
+	return true
+}
+
+func (r *Rules) txnMax() int {
+	if r.TxnMax > 0 {
+		return r.TxnMax
+	}
+	return wire.TxnBytesMax
 }
 
 // Applied forgets the changes of the proposals up to z. Call it after
@@ -122,6 +145,7 @@ func (v *View) Applied(z wire.Zxid) {
 	switch {
 	case v.first == len(v.notes):
 		v.notes, v.first = v.notes[:0], 0
+		v.giveBack()
 		// The same, unless a txn did to the tree what nobody foresaw; then at
 		// least the next one is right again.
 		v.digest = v.t.Digest()
@@ -129,6 +153,21 @@ func (v *View) Applied(z wire.Zxid) {
 		v.notes = slices.Delete(v.notes, 0, v.first)
 		v.first = 0
 	}
+}
+
+// notesKept is how many changes in flight a view keeps memory for once nothing
+// is in flight.
+const notesKept = 1 << 13
+
+// giveBack lets the memory of a burst go: the end of a session with very many
+// ephemerals changes as many nodes at once. Nothing is in flight.
+func (v *View) giveBack() {
+	if cap(v.notes) <= notesKept && len(v.spare) <= notesKept {
+		return
+	}
+	v.notes, v.spare, v.undo = nil, nil, undoLog{}
+	v.nodes = make(map[string]*pendingNode)
+	v.sessions = make(map[wire.SessionID]*pendingSession)
 }
 
 func (v *View) forgetNode(path string, z wire.Zxid) {
@@ -148,6 +187,7 @@ func (v *View) forgetSession(id wire.SessionID, z wire.Zxid) {
 		return
 	}
 	for len(s.made) > 0 && s.made[0].zxid <= z {
+		s.made[0] = ephemeral{} // let its memory go
 		s.made = s.made[1:]
 	}
 }
