@@ -83,7 +83,7 @@ type Peer struct {
 	syncs   syncs
 
 	ready Ready  // what has gathered for the shell, without zab's part
-	chunk []byte // holds encodings, see encode
+	chunk []byte // holds encodings, see memory
 
 	clock session.Clock
 	gapMs int64 // the plan of the last Advance

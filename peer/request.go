@@ -119,30 +119,6 @@ func (p *Peer) admit(r *znode.Request, origin wire.SID) {
 // madeHere tells whether this member makes ids like that.
 func (p *Peer) madeHere(id wire.SessionID) bool { return byte(id>>56) == byte(p.self()) }
 
-// chunkBytes is how much memory is taken at once for the encodings of
-// transactions and forwarded requests, and chunkSpare how much of it must be
-// left for one more.
-const (
-	chunkBytes = 64 << 10
-	chunkSpare = 1 << 10
-)
-
-// encode encodes a transaction in memory that it shares with its neighbours:
-// an allocation of its own for each would be the dearest part of a small write.
-func (p *Peer) encode(txn *wire.Txn) []byte {
-	start := p.room()
-	p.chunk = txn.Append(p.chunk)
-	return p.chunk[start:len(p.chunk):len(p.chunk)]
-}
-
-// room makes sure that the chunk has some, and tells where it begins.
-func (p *Peer) room() int {
-	if cap(p.chunk)-len(p.chunk) < chunkSpare {
-		p.chunk = make([]byte, 0, chunkBytes)
-	}
-	return len(p.chunk)
-}
-
 // forward sends a request to the leader. Its outcome is the transaction that
 // comes back.
 func (p *Peer) forward(r *znode.Request) {
@@ -153,17 +129,7 @@ func (p *Peer) forward(r *znode.Request) {
 
 // sendRequest sends REQUEST.
 func (p *Peer) sendRequest(r *znode.Request) {
-	start := p.room()
-	f := wire.ForwardedRequest{Session: r.Session, Cxid: r.Cxid, Op: r.Op, Body: r.Raw}
-	p.chunk = f.Append(p.chunk)
-	switch {
-	case r.Op == wire.OpCreateSession:
-		p.chunk = wire.AppendInt32(p.chunk, r.TimeoutMs)
-	case r.Raw == nil && r.Body != nil:
-		p.chunk = r.Body.Append(p.chunk)
-	}
-	p.Forward(wire.QuorumPacket{Type: wire.PacketRequest, Zxid: noZxid, AuthInfo: r.IDs,
-		Data: p.chunk[start:len(p.chunk):len(p.chunk)]})
+	p.Forward(wire.QuorumPacket{Type: wire.PacketRequest, Zxid: noZxid, AuthInfo: r.IDs, Data: p.encodeRequest(r)})
 }
 
 // noZxid is the zxid of packets that have none.

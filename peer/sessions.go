@@ -109,6 +109,7 @@ func (p *Peer) settleDenials() {
 	l := &p.leader
 	for len(l.denials) > 0 && l.denials[0].confirm <= p.syncs.confirmed {
 		d := l.denials[0]
+		l.denials[0] = denial{} // let its memory go
 		l.denials = l.denials[1:]
 		if d.a.conn != 0 {
 			p.answer(d.a, p.attaches(d.a))

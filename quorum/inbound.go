@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// inChunk is how much memory is taken at once for what is read. Packets keep
-	// it, so there is no copy of their data; what is left is read into.
+	// inChunk is how much memory is taken at once for what is read, and for the
+	// data of small transactions.
 	inChunk = 64 << 10
+	// inShare is the largest data that shares memory with other packets', in bytes.
+	inShare = inChunk / 8
 	// inRoom is the least that a read may bring.
 	inRoom = 4 << 10
 	// inSlab is how many packets are made room for at once, at least.
@@ -24,11 +26,16 @@ const (
 
 // inbound is what a connection has brought and nobody has yet.
 //
+// A member keeps the newest transactions for learners, and counts their bytes:
+// so their data is packed, apart from anything else that comes, and a large one
+// has memory of its own.
+//
 //	0 ≤ given ≤ start ≤ end ≤ len(b)
 type inbound struct {
 	b          []byte
-	given      int // memory before it belongs to whom packets were given
-	start, end int // the bytes not decoded yet
+	given      int    // memory before it belongs to whom packets were given
+	start, end int    // the bytes not decoded yet
+	packed     []byte // data of small transactions
 	slab       []wire.QuorumPacket
 	batch      int // packets in the last batch
 }
@@ -40,14 +47,15 @@ func (in *inbound) data() []byte { return in.b[in.start:in.end] }
 // with what a length promises.
 func (in *inbound) room() []byte {
 	pending := in.data()
-	if in.given+len(pending)+inRoom <= len(in.b) {
+	oversized := len(in.b) > inChunk && len(pending) == 0 // what a large packet took
+	if in.given+len(pending)+inRoom <= len(in.b) && !oversized {
 		if len(pending) == 0 || len(in.b)-in.end < inRoom {
 			copy(in.b[in.given:], pending)
 			in.start, in.end = in.given, in.given+len(pending)
 		}
 		return in.b[in.end:]
 	}
-	size := max(inChunk, 2*len(pending))
+	size := max(inChunk, min(2*len(pending), wire.PacketSizeMin(pending)+inRoom), len(pending)+inRoom)
 	if in.b == nil {
 		size = 2 * inRoom // who knows whether it will ever say anything
 	}
@@ -79,9 +87,7 @@ func (in *inbound) decode(limit int) ([]wire.QuorumPacket, error) {
 			break
 		}
 		in.start += n
-		if len(p.Data) > 0 || len(p.AuthInfo) > 0 {
-			in.given = in.start
-		}
+		in.own(&p, n)
 		in.slab = append(in.slab, p)
 		if p.Type == wire.PacketSnap {
 			break
@@ -89,6 +95,27 @@ func (in *inbound) decode(limit int) ([]wire.QuorumPacket, error) {
 	}
 	in.batch = len(in.slab) - first
 	return slices.Clip(in.slab[first:]), err
+}
+
+// own gives a packet that was decoded, of n bytes, its memory: that in which it
+// came, if it has identities, which are parts of that too, or takes most of it;
+// else a copy.
+func (in *inbound) own(p *wire.QuorumPacket, n int) {
+	txn := p.Type == wire.PacketProposal || p.Type == wire.PacketInform
+	switch {
+	case len(p.AuthInfo) > 0 || len(p.Data) > inShare && n >= len(in.b)/4*3:
+		in.given = in.start
+	case len(p.Data) == 0:
+	case txn && len(p.Data) <= inShare:
+		if cap(in.packed)-len(in.packed) < len(p.Data) {
+			in.packed = make([]byte, 0, inChunk)
+		}
+		start := len(in.packed)
+		in.packed = append(in.packed, p.Data...)
+		p.Data = in.packed[start:len(in.packed):len(in.packed)]
+	default:
+		p.Data = append(make([]byte, 0, len(p.Data)), p.Data...)
+	}
 }
 
 // inStream is what Receive wants of the reader.

@@ -3,6 +3,7 @@ package quorum
 import (
 	"bytes"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -125,4 +126,68 @@ func TestInboundGivesWhatIsBeforeAnError(t *testing.T) {
 	if batch, err := in.decode(100); len(batch) != 1 || err == nil {
 		t.Errorf("%v, %v", batch, err)
 	}
+}
+
+// TestInboundKeepsTransactionsAloneAlive reads transactions of many sizes among
+// other packets, and keeps them, as the history of a member does. What stays
+// alive is little more than their data: not what came beside them, nor the memory
+// that a larger one was read into.
+func TestInboundKeepsTransactionsAloneAlive(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		size    int // of the data
+		between int // SYNCs and answered revalidations in front of each
+	}{
+		{"100 B", 100, 2}, {"100 B among many others", 100, 500}, {"9 kB", 9000, 2}, {"33 kB", 33_000, 2},
+		{"66 kB", 66_000, 2}, {"1 MB", 1_000_000, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const total = 8 << 20
+			count := min(total/c.size, 4000)
+			var in inbound
+			var kept [][]byte
+			var b []byte
+			before := liveHeap()
+			for i := range count {
+				b = b[:0]
+				for range c.between {
+					sync, valid := wire.QuorumPacket{Type: wire.PacketSync}, wire.QuorumPacket{Type: wire.PacketRevalidate, Data: make([]byte, 9)}
+					b = valid.Append(sync.Append(b))
+				}
+				p := wire.QuorumPacket{Type: wire.PacketProposal, Zxid: wire.Zxid(i), Data: make([]byte, c.size)}
+				for rest := p.Append(b); len(rest) > 0; {
+					n := copy(in.room(), rest)
+					in.end += n
+					rest = rest[n:]
+					batch, err := in.decode(defaultMaxPacket)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, q := range batch {
+						if q.Type == wire.PacketProposal {
+							kept = append(kept, q.Data)
+						}
+					}
+				}
+			}
+			b = nil
+			live, data := liveHeap()-before, count*c.size
+			if len(kept) != count {
+				t.Fatalf("%d of %d", len(kept), count)
+			}
+			if most := int64(data)*5/4 + int64(count)*100 + 1<<20; live > most {
+				t.Errorf("%d bytes of transactions keep %d alive, want at most %d", data, live, most)
+			}
+			runtime.KeepAlive(kept)
+			runtime.KeepAlive(&in)
+		})
+	}
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return int64(s.HeapAlloc)
 }

@@ -136,6 +136,15 @@ func packetSize(b []byte, max int) (int, error) {
 	return n, nil
 }
 
+// PacketSizeMin is the least size of the packet that begins at b, in bytes, as
+// far as what is there tells: with its data, as long as that says it is.
+func PacketSizeMin(b []byte) int {
+	if len(b) < packetHead+4 {
+		return QuorumPacketMin
+	}
+	return QuorumPacketMin + max(0, int(int32(binary.BigEndian.Uint32(b[packetHead:]))))
+}
+
 // skipBuffer is where the buffer that begins at offset n of b ends, 0 if that
 // is not in b. The buffer may have max bytes.
 func skipBuffer(b []byte, n, max int) (int, error) {
@@ -198,6 +207,12 @@ type ForwardedRequest struct {
 	Op      OpCode
 	Body    []byte // as the client sent it, without its header
 }
+
+// Size is the encoded size of r in bytes.
+func (r *ForwardedRequest) Size() int { return forwardedHead + len(r.Body) }
+
+// forwardedHead is what stands in front of a ForwardedRequest's body, in bytes.
+const forwardedHead = 8 + 4 + 4
 
 // Append encodes r.
 func (r *ForwardedRequest) Append(b []byte) []byte {

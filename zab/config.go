@@ -19,7 +19,7 @@ type Config struct {
 	MaxEpochWaitMs int64 // disloyal voters, quorum.md §9.5; below 0: off
 	DialTries      int   // tries to reach a leader before another election; 5
 	DiffBytes      int64 // more log than this behind a learner and it gets a snapshot
-	RecentBytes    int64 // bytes of committed entries kept in memory for learners
+	RecentBytes    int64 // bytes of memory for committed entries that are kept for learners
 
 	// FirstCounter, if not 0, is the counter of a leader's first proposal, so that
 	// a test comes to the end of an epoch quickly.

@@ -26,9 +26,18 @@ type history struct {
 	committed wire.Zxid // the last record handed to the peer, or the state it began with
 	next      int       // position of the first record behind committed
 
-	kept  int64 // bytes of the records in memory before next
+	kept  int64 // bytes of the records in memory before next, see recordBytes
 	limit int64 // most bytes of committed records that are kept
 }
+
+// recordOverhead is what a record in memory takes beside its payload, in bytes:
+// its place in the list, and what stands beside it in the memory that it came in,
+// the heads of PROPOSAL and COMMIT. Of small records it is most.
+const recordOverhead = 96
+
+// recordBytes is how much memory a record keeps alive. Whoever hands in payloads
+// lets a large one have memory of its own, or nearly.
+func recordBytes(e *wire.Entry) int64 { return int64(len(e.Payload)) + recordOverhead }
 
 // newHistory takes over what the disk holds.
 func newHistory(d Disk, limit int64) history {
@@ -52,7 +61,7 @@ func newHistory(d Disk, limit int64) history {
 	for _, e := range h.records {
 		if e.Zxid <= d.Committed {
 			h.next++
-			h.kept += int64(len(e.Payload))
+			h.kept += recordBytes(&e)
 		}
 	}
 	h.trim()
@@ -122,7 +131,7 @@ func (h *history) commitTo(pos int, out []wire.Entry) []wire.Entry {
 	for ; h.next < pos; h.next++ {
 		e := h.at(h.next)
 		h.committed = e.Zxid
-		h.kept += int64(len(e.Payload))
+		h.kept += recordBytes(e)
 		out = append(out, *e)
 	}
 	h.trim()
@@ -137,7 +146,7 @@ func (h *history) trim() {
 		if e.Zxid > h.durable {
 			break // its own ACK is still to come
 		}
-		h.kept -= int64(len(e.Payload))
+		h.kept -= recordBytes(e)
 		h.base = e.Zxid
 		*e = wire.Entry{}
 		n++

@@ -105,7 +105,14 @@ func (r *Ready) emptied() Ready {
 	}
 }
 
+// readyKept is how many elements of a slice of Ready the memory is kept for: a
+// learner that catches up is sent very many packets once.
+const readyKept = 1 << 13
+
 func emptied[T any](s []T) []T {
+	if cap(s) > readyKept {
+		return nil
+	}
 	clear(s)
 	return s[:0]
 }

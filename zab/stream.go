@@ -204,6 +204,7 @@ func (l *learner) advance() {
 	m := l.m
 	for len(l.held) > 0 && int64(l.held[0].Zxid)>>32 <= m.epochs.Current {
 		m.append(l.held[0])
+		l.held[0] = wire.Entry{} // let its memory go
 		l.held = l.held[1:]
 	}
 	if m.saving != nil || l.phase != learnerReceiving && l.phase != learnerSaving {
