@@ -34,6 +34,7 @@ type Storage struct {
 	DataDir    string // snapshots, the durable copy, myid; as written, possibly relative
 	LogDir     string // the txn log; the same as DataDir unless dataLogDir is set
 	AutoCreate bool   // make missing directories
+	TrustEmpty bool   // take a log without a snapshot, though it lacks its beginning
 
 	PreallocBytes int64 // a log file grows in steps of so much
 	RollBytes     int64 // a log file is not continued beyond so much; 0 = no limit of size

@@ -97,6 +97,7 @@ var keyEffects = []struct {
 	{"clientTcpKeepAlive=true", func(c *Config) any { return c.Clients.KeepAlive }, true},
 	{"nio.sessionlessCnxnTimeout=500", func(c *Config) any { return c.Clients.SessionlessTimeout }, 500 * time.Millisecond},
 	{"4lw.commands.whitelist=stat, ruok", func(c *Config) any { return c.Clients.FourLetterWhitelist }, "stat, ruok"},
+	{"snapshot.trust.empty=true", func(c *Config) any { return c.Storage.TrustEmpty }, true},
 	{"readonlymode.enabled=true", func(c *Config) any { return c.Clients.ReadOnlyMode }, true},
 	{"tickTime=500", func(c *Config) any { return c.Sessions }, Sessions{500 * time.Millisecond, time.Second, 10 * time.Second}},
 	{"minSessionTimeout=7000", func(c *Config) any { return c.Sessions.TimeoutMin }, 7 * time.Second},

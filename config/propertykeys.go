@@ -60,7 +60,7 @@ var diskKeys = []key{
 	{name: "maxBatchSize", def: "1000", effect: inert, why: ownCommit},
 	{name: "commitLogCount", def: "500", effect: inert, why: "a leader keeps transactions in memory for its learners up to a number of bytes"},
 	{name: "snapshotSizeFactor", def: "0.33", effect: inert, why: "a learner gets a snapshot when it lacks more than a fixed number of bytes of log"},
-	{name: "snapshot.trust.empty", def: "false", effect: inert, why: "recovery goes by what the files say of themselves"},
+	{name: "snapshot.trust.empty", def: "false", set: setBoolean(func(c *Config) *bool { return &c.Storage.TrustEmpty })},
 	{name: "snapshot.compression.method", effect: inert, why: "snapshot files are written plain; gz and snappy ones are read"},
 	{name: "serializeLastProcessedZxid.enabled", def: "true", effect: inert, why: "snapshot files always say what they contain"},
 	{name: "closeSessionTxn.enabled", def: "true", effect: inert, why: "a closed session's txn always lists the znodes that go with it"},

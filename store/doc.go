@@ -46,17 +46,23 @@
 //   - What the store holds is in the log durably; it never gets ahead of it.
 //   - No log file is removed that the newest snapshot or the store still needs,
 //     and the log is purged only up to what Pebble has flushed.
-//   - Damage is refused with the file and what to do; nothing is repaired that a
-//     crash does not explain, and nothing is deleted.
+//   - Damage in the log is refused with the file and what to do; nothing is
+//     repaired that a crash does not explain, and nothing is deleted. A snapshot
+//     that is of no use is passed over, with a warning, if the log leads to its
+//     zxid from an older state.
+//   - The store is used only if it is of the history that log and snapshots tell:
+//     the marker is compared with the log's record at its zxid, or the snapshot.
+//     Else, and where its files are damaged, it is made again from these, with one
+//     warning; only if they do not reach is the start refused.
 //   - A full disk makes the store wait, not the server.
 //
 // Open, Tail and Close belong to whoever starts the member, Keep, ReplayTail and
 // Install to its loop; Truncate to any goroutine while nothing is appended or
 // applied. The rest may be called from any goroutine.
 //
-// Read store.go for the life of a Store, recover.go and replay.go for the rule,
-// keep.go and edition.go for the way to Pebble and pebble.go, record.go and
-// load.go for what lies there, then snapshot.go, snapshot_read.go and
+// Read store.go for the life of a Store, recover.go, belongs.go and replay.go for
+// the rule, keep.go and edition.go for the way to Pebble and pebble.go, record.go
+// and load.go for what lies there, then snapshot.go, snapshot_read.go and
 // snapshot_write.go for ZooKeeper's format, and purge.go for what may go;
 // history.go, epochs.go, stream.go, receive.go and install.go for the ensemble;
 // files.go, lock.go, key.go and room.go for the directories themselves.

@@ -2,12 +2,10 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
 
-	"zooid/txnlog"
 	"zooid/wire"
 )
 
@@ -48,54 +46,6 @@ func (s *Store) Tail() ([]wire.Entry, error) {
 	s.log.Info("tree restored", zap.String("from", s.base.from), zap.String("file", s.base.snapshot),
 		zap.Stringer("zxid", s.tree.LastZxid()), zap.Int("logged behind", len(tail)), zap.Int("znodes", s.tree.NodeCount()))
 	return tail, nil
-}
-
-// checkTail looks at a log whose tail is not applied yet: whether it goes on
-// from the store.
-func (s *Store) checkTail() error {
-	if s.base.isStore {
-		err := s.checkBelongs()
-		if errors.Is(err, errForeign) {
-			s.log.Warn("recovering from snapshot and log alone", zap.Error(err))
-			if other := s.recoverFromSnapshots(); other != nil {
-				return errors.Join(err, other)
-			}
-		} else if err != nil {
-			return err
-		}
-	}
-	return s.settleBase()
-}
-
-// belongsWithin is how far back a digest is looked for in the log: error txns
-// have none.
-const belongsWithin = 128
-
-// checkBelongs compares the store with what the log says of the tree after the
-// store's last txn, if the log still holds that.
-func (s *Store) checkBelongs() error {
-	at := s.base.zxid
-	if at == 0 || at > s.txns.Last() {
-		return nil
-	}
-	var logged wire.TxnDigest
-	err := s.txns.Replay(at-min(wire.Zxid(at.Counter()), belongsWithin), func(_ []byte, txn *wire.Txn) error {
-		if txn.Zxid > at {
-			return errStopped
-		}
-		if txn.Op != wire.OpError {
-			logged = txn.Digest
-		}
-		if txn.Zxid == at && logged.Version == wire.DigestVersion && logged.Tree != s.tree.Digest() {
-			return fmt.Errorf("%w: after %v the tree's digest is %#x, the log says %#x; put the right log and snapshot files back, or remove %s to go on with these",
-				errForeign, at, s.tree.Digest(), logged.Tree, s.dir)
-		}
-		return nil
-	})
-	if damage := (*txnlog.DamageError)(nil); errors.Is(err, errStopped) || errors.As(err, &damage) {
-		return nil // Tail says so, if it matters
-	}
-	return err
 }
 
 // settleBase sets down where the log's contiguous run begins. What is known
@@ -158,7 +108,7 @@ func (s *Store) removeSnapshots(which func(f snapshotFile) bool) (removed []stri
 		return nil, err
 	}
 	for i := len(all) - 1; i >= 0; i-- {
-		if !which(all[i]) {
+		if all[i].folder || !which(all[i]) {
 			continue
 		}
 		if err := s.fs.Remove(s.fs.PathJoin(s.snapDir, all[i].name)); err != nil {

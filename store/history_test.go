@@ -154,7 +154,7 @@ func TestForeignStore(t *testing.T) {
 	}
 	warned := watchLog(&o)
 	s := asMember(t, o)
-	if s.base.from != "snapshot" || s.tree.LastZxid() != 0 || !warned("recovering from snapshot and log alone") {
+	if s.base.from != "snapshot" || s.tree.LastZxid() != 0 || !warned(madeAgain) {
 		t.Errorf("began from %+v", s.base)
 	}
 	must(t, s.ReplayTail(400))

@@ -177,10 +177,10 @@ func (s *Store) writeCut(db *pebble.DB, cut *znode.Cut) error {
 		more = cut.Drain(drainRecords, w.node)
 	}
 	w.sessions(cut)
-	w.marker(cut)
 	if ok, err := s.mayCommit(cut); !ok {
 		return err
 	}
+	s.addMarker(&w, cut)
 	return errors.Join(w.err, b.Commit(pebble.NoSync))
 }
 
@@ -225,15 +225,15 @@ func (s *Store) fill(db *pebble.DB, cut *znode.Cut) (bool, error) {
 		w.b.Reset()
 	}
 	w.sessions(cut)
-	w.marker(cut)
 	if ok, err := s.mayCommit(cut); !ok {
 		return false, err
 	}
+	s.addMarker(&w, cut)
 	return true, errors.Join(w.err, w.b.Commit(pebble.NoSync))
 }
 
 // replaceStore puts the store in dir fresh in the place of the present one, once
-// nobody reads that any more.
+// nobody reads that any more, or of one that cannot be used.
 func (s *Store) replaceStore(fresh string) error {
 	old := s.dir + oldSuffix
 	if s.db != nil {
@@ -242,10 +242,15 @@ func (s *Store) replaceStore(fresh string) error {
 			e.use.Lock()
 			defer e.use.Unlock()
 		}
-		if err := errors.Join(s.db.Close(), s.fs.RemoveAll(old), s.fs.Rename(s.dir, old)); err != nil {
+		if err := s.db.Close(); err != nil {
 			return err
 		}
 		s.db = nil
+	}
+	if _, err := s.fs.Stat(s.dir); err == nil {
+		if err := errors.Join(s.fs.RemoveAll(old), s.fs.Rename(s.dir, old)); err != nil {
+			return err
+		}
 	}
 	if err := s.fs.Rename(fresh, s.dir); err != nil {
 		return err
@@ -319,7 +324,12 @@ func (w *cutWriter) sessions(cut *znode.Cut) {
 	}
 }
 
-func (w *cutWriter) marker(cut *znode.Cut) {
+// addMarker says where the copy stands, and at which of the log's records, which
+// is durable there.
+func (s *Store) addMarker(w *cutWriter, cut *znode.Cut) {
 	m := marker{zxid: cut.Zxid, digest: cut.Digest}
 	w.note(w.b.Set([]byte{markerKey}, m.append(nil), nil))
+	if print, ok := s.txns.Fingerprint(cut.Zxid); ok {
+		w.note(putRecordPrint(w.b, cut.Zxid, print))
+	}
 }

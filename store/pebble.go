@@ -16,6 +16,7 @@ import (
 // The keys in Pebble, told apart by their first byte:
 //
 //	m               marker: format u8, zxid, tree digest (8 bytes each)
+//	r               fingerprint of the log record at the marker, see recordKey
 //	n‹path›         a znode, see appendRecord; the root's path is empty
 //	s‹session id›   a session: timeout in ms, cxid of its createSession (4 bytes each)
 //

@@ -173,6 +173,9 @@ func (s *Store) removeBefore(e *edition, z wire.Zxid) (removed []string, err err
 		return nil, err
 	}
 	for i := len(all) - 1; i >= 0 && all[i].zxid < z; i-- {
+		if all[i].folder {
+			continue
+		}
 		if err := s.fs.Remove(s.fs.PathJoin(s.snapDir, all[i].name)); err != nil {
 			return removed, fmt.Errorf("purge snapshot: %w", err)
 		}
@@ -201,8 +204,8 @@ func (s *Store) secureWayBack() error {
 	if len(snaps) > 0 && (last <= snaps[0].zxid || first <= snaps[0].zxid+1 || first.Epoch() > snaps[0].zxid.Epoch()) {
 		return nil
 	}
-	if s.tree.LastZxid() == 0 {
-		// At first start the snapshot is there before the first acknowledgement.
+	if s.base.from == "nothing" || s.tree.LastZxid() == 0 {
+		// The snapshot is there before the first acknowledgement.
 		s.Keep(true)
 		_, _, err := s.Snapshot()
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,55 +25,158 @@ const snapshotsTried = 100
 // recover is the one recovery rule. The newest state on disk is the base, and
 // the log is replayed from there (ReplayTail):
 //
-//	the store's marker ≥ every snapshot → the store
+//	the store's marker ≥ every snapshot → the store, if it is of this history
 //	a snapshot newer than the marker    → ZooKeeper has run here meanwhile: that
 //	                                      snapshot, or the next older state if it is
 //	                                      damaged; it will replace the store
-//	neither, and an empty log           → a new, empty tree
+//	the store is damaged, or not of     → the newest snapshot, with a warning; it
+//	this history                          will replace the store
+//	no snapshot                         → a new, empty tree, if the log is empty or
+//	                                      begins with the first transaction
 //
+// No state is passed over for an older one unless the log leads to it from there.
 // It leaves s.tree at the base's zxid and tracking changes.
 func (s *Store) recover() error {
-	var m marker
-	inStore := s.db != nil
-	if inStore {
-		var err error
-		if m, err = readMarker(s.db); err != nil {
-			return s.storeError(err)
-		}
-	}
-	snaps, err := listSnapshots(s.fs, s.snapDir)
+	m, err := s.trustedMarker()
 	if err != nil {
 		return err
 	}
-	last := s.txns.Last()
-	switch {
-	case !inStore && len(snaps) == 0 && last == 0:
-		return s.startEmpty()
-	case !inStore && len(snaps) == 0:
-		return fmt.Errorf("no snapshot found in %s, but there are log entries up to %v in %s: put the snapshot files back where they were (is dataDir right?)",
-			s.snapDir, last, s.logDir)
-	case !inStore:
+	snaps, err := s.findSnapshots()
+	if err != nil {
+		return err
+	}
+	if m == nil {
 		return s.recoverFromSnapshots()
 	}
 	newer := usable(snaps, m.zxid)
 	if len(newer) > 0 && s.importNewest(newer) == nil {
 		return nil
 	}
-	if list := usable(snaps, -1); m.zxid > last && (len(list) == 0 || m.zxid > list[0].zxid) {
-		return s.aheadError(m.zxid, snaps)
-	}
-	return s.useStore(m)
-}
-
-// recoverFromSnapshots takes the newest usable snapshot as the base.
-func (s *Store) recoverFromSnapshots() error {
-	snaps, err := listSnapshots(s.fs, s.snapDir)
-	if err != nil {
+	if err := s.checkReach(m.zxid, snaps); err != nil {
 		return err
 	}
 	list := usable(snaps, -1)
-	if err := s.importNewest(list); err != nil {
-		return fmt.Errorf("none of the %d snapshot files in %s can be used, put one from a backup there: %w", len(snaps), s.snapDir, err)
+	if last := s.txns.Last(); m.zxid > last && (len(list) == 0 || m.zxid > list[0].zxid) {
+		return s.aheadError(m.zxid, snaps)
+	}
+	err = s.checkMarker(*m)
+	if err == nil {
+		err = s.useStore(*m)
+	}
+	if err == nil {
+		return nil
+	}
+	if refused := s.refusal(err); refused != nil {
+		return refused
+	}
+	s.distrust(err)
+	return s.recoverFromSnapshots()
+}
+
+// trustedMarker is the marker of the store, nil if there is no store, or none that
+// can be read.
+func (s *Store) trustedMarker() (*marker, error) {
+	if s.db == nil {
+		return nil, nil
+	}
+	m, err := readMarker(s.db)
+	if err == nil {
+		return &m, nil
+	}
+	if refused := s.refusal(err); refused != nil {
+		return nil, refused
+	}
+	s.distrust(err)
+	return nil, nil
+}
+
+// refusal is the error with which the start ends if the store cannot be used for
+// a reason that is none to make it again; else nil.
+func (s *Store) refusal(err error) error {
+	if errors.Is(err, iofs.ErrPermission) || errors.Is(err, errNewerFormat) {
+		return s.storeError(err)
+	}
+	return nil
+}
+
+// findSnapshots lists the snapshots and says which can be seen to be of no use,
+// as ZooKeeper does. Directories are left out.
+func (s *Store) findSnapshots() ([]snapshotFile, error) {
+	snaps, err := listSnapshots(s.fs, s.snapDir)
+	if err != nil {
+		return nil, err
+	}
+	for i := range snaps {
+		if f := &snaps[i]; f.problem != nil && !s.damaged[f.name] {
+			s.damaged[f.name] = true
+			s.log.Warn("a snapshot cannot be used, trying the next older state", zap.String("file", s.fs.PathJoin(s.snapDir, f.name)), zap.Error(f.problem))
+		}
+	}
+	return slices.DeleteFunc(snaps, func(f snapshotFile) bool { return f.folder }), nil
+}
+
+// recoverFromSnapshots takes the newest usable snapshot as the base, or the
+// beginning of the log.
+func (s *Store) recoverFromSnapshots() error {
+	snaps, err := s.findSnapshots()
+	if err != nil {
+		return err
+	}
+	err = s.importNewest(usable(snaps, -1))
+	switch {
+	case err == nil:
+		err = s.checkReach(s.base.zxid, snaps)
+	case len(snaps) == 0:
+		err = s.recoverFromLog()
+	default:
+		err = fmt.Errorf("none of the %d snapshot files in %s can be used, put one from a backup there: %w", len(snaps), s.snapDir, err)
+	}
+	if err != nil && s.distrusted != nil {
+		return errors.Join(err, s.storeError(s.distrusted))
+	}
+	return err
+}
+
+// recoverFromLog makes the tree of a directory without snapshots: an empty one,
+// if the log is empty, or begins with the first transaction that there ever was.
+func (s *Store) recoverFromLog() error {
+	first := s.txns.First()
+	switch {
+	case first == 0:
+		return s.startEmpty(0)
+	case s.o.TrustEmpty:
+		s.log.Warn("no snapshot: the log is replayed onto an empty tree, as snapshot.trust.empty says; what it does not hold is lost",
+			zap.String("dir", s.snapDir), zap.Stringer("first", first))
+		// Digests are those of a tree that had more.
+		err := s.startEmpty(first - 1)
+		s.tree.CompareDigestsAfter(s.txns.Last() + 1)
+		return err
+	case first.Epoch() <= 1 && first.Counter() == 1:
+		tree := freshTree()
+		tree.Loaded(0)
+		if same, known := s.leadsOn(tree); same || !known {
+			s.log.Warn("no snapshot: the log begins with the first transaction and is replayed from there", zap.String("dir", s.snapDir))
+			return s.startEmpty(0)
+		}
+	}
+	return fmt.Errorf("no snapshot found in %s, but there are log entries from %v to %v in %s: put the snapshot files back where they were (is dataDir right?); "+
+		"or, to begin with an empty tree and lose what the log does not hold, set snapshot.trust.empty=true for one start",
+		s.snapDir, first, s.txns.Last(), s.logDir)
+}
+
+// checkReach refuses to begin at base if a newer snapshot was there, is of no use,
+// and the log does not reach its zxid: what is missing was acknowledged. One whose
+// writing was interrupted says nothing.
+func (s *Store) checkReach(base wire.Zxid, snaps []snapshotFile) error {
+	for _, f := range snaps {
+		if f.zxid <= base {
+			break
+		}
+		if last := s.txns.Last(); s.damaged[f.name] && last < f.zxid {
+			return fmt.Errorf("snapshot %s cannot be used, and the next older state with the log behind it reaches only to %v: "+
+				"what came after that would be lost. Put the file from a backup there; or, to go on from %v and lose what came after it, move it away",
+				s.fs.PathJoin(s.snapDir, f.name), max(base, last), max(base, last))
+		}
 	}
 	return nil
 }
@@ -123,8 +227,8 @@ func (s *Store) storeError(err error) error {
 	case errors.Is(err, errNewerFormat):
 		return fmt.Errorf("store %s: %w", s.dir, err)
 	}
-	return fmt.Errorf("store %s: %w. Nothing was changed. It is a copy of what the snapshot files in %s and the log in %s hold: it is safe to remove %s, the next start rebuilds it from them",
-		s.dir, err, s.snapDir, s.logDir, s.dir)
+	return fmt.Errorf("store %s: %w. It is a copy of what the snapshot files in %s and the log in %s hold, and is made again once these are in order",
+		s.dir, err, s.snapDir, s.logDir)
 }
 
 // base is the state that recovery begins from.
@@ -143,11 +247,11 @@ type base struct {
 	reach wire.Zxid
 }
 
-// startEmpty makes the tree of a first start.
-func (s *Store) startEmpty() error {
-	s.base = base{from: "nothing", began: time.Now()}
+// startEmpty makes the tree of a first start, or of one from the log alone.
+func (s *Store) startEmpty(z wire.Zxid) error {
+	s.base = base{from: "nothing", zxid: z, began: time.Now()}
 	s.newTree()
-	s.tree.Loaded(0)
+	s.tree.Loaded(z)
 	return nil
 }
 

@@ -2,14 +2,18 @@ package store
 
 import (
 	"bytes"
+	"fmt"
 	"hash/adler32"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"zooid/txnlog"
 	"zooid/wire"
@@ -206,7 +210,8 @@ func TestZooKeeperInBetween(t *testing.T) {
 }
 
 // TestOtherHistory: a store beside another tree's snapshots and log gives way
-// to them; without a snapshot nothing is decided.
+// to them, or to a log that begins with the first transaction; without both
+// nothing is decided.
 func TestOtherHistory(t *testing.T) {
 	other := memOptions()
 	l := startLoop(t, other)
@@ -222,20 +227,36 @@ func TestOtherHistory(t *testing.T) {
 	for name, b := range copyDir(t, other.FS, "/data/version-2") {
 		putFile(t, o.FS, "/data/version-2/"+name, b)
 	}
-	snapshot := getFile(t, o.FS, "/data/version-2/snapshot.0")
 	must(t, o.FS.Remove("/data/version-2/snapshot.0"))
+	crashed := o.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
+	s := open(t, o)
+	compare(t, want, contentOf(t, s))
+	mustClose(t, s)
+
+	o.FS = crashed // and now with the beginning missing
+	must(t, o.FS.Remove("/data/version-2/snapshot.0"))
+	log := getFile(t, o.FS, "/data/version-2/log.1")
+	b := bytes.Clone(log[:wire.FileHeaderSize])
+	_, err := txnlog.Scan(o.FS, "/data/version-2/log.1", func(r txnlog.Record) error {
+		if r.Zxid > 1 {
+			b = append(b, log[r.Offset:r.End()]...)
+		}
+		return nil
+	})
+	must(t, err)
+	must(t, o.FS.Remove("/data/version-2/log.1"))
+	putFile(t, o.FS, "/data/version-2/log.2", b)
 	expectRefused(t, o, errForeign.Error())
-	putFile(t, o.FS, "/data/version-2/snapshot.0", snapshot)
-	compare(t, want, contentOf(t, open(t, o)))
+	expectRefused(t, o, "set snapshot.trust.empty=true for one start")
 }
 
 // TestDamagedStore changes bytes all over the files of a store. Either that
-// does no harm, or the start is refused with advice that then works; at no time
-// may it lead to another state.
+// does no harm, or the store is made again, with one warning; at no time may it
+// lead to another state.
 func TestDamagedStore(t *testing.T) {
 	o, want := filled(t, 400)
 	files := copyDir(t, o.FS, "/data/zooid")
-	refused := 0
+	again := 0
 	for name, good := range files {
 		for i := 0; i < len(good); i += 1 + len(good)/30 {
 			fs := o.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
@@ -246,7 +267,7 @@ func TestDamagedStore(t *testing.T) {
 				continue // empty, its name is what counts
 			}
 			if damagedStart(t, fs, o, want) {
-				refused++
+				again++
 			}
 			if t.Failed() {
 				t.Fatalf("%s: byte %d of %d", name, i, len(good))
@@ -255,39 +276,45 @@ func TestDamagedStore(t *testing.T) {
 		fs := o.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
 		must(t, fs.Remove("/data/zooid/"+name))
 		if damagedStart(t, fs, o, want) {
-			refused++
+			again++
 		}
 		if t.Failed() {
 			t.Fatalf("without %s", name)
 		}
 	}
-	if refused < 20 {
-		t.Errorf("only %d starts were refused", refused)
+	if again < 20 {
+		t.Errorf("only %d stores were made again", again)
 	}
 }
 
-func damagedStart(t *testing.T, fs vfs.FS, o Options, want *content) (refused bool) {
+// damagedStart starts with a store that is damaged, and tells whether that was
+// noticed. If it was the next start finds a good one.
+func damagedStart(t *testing.T, fs vfs.FS, o Options, want *content) (again bool) {
 	t.Helper()
 	o.FS = fs
-	s, err := Open(o)
-	if err != nil {
-		if !strings.Contains(err.Error(), "safe to remove /data/zooid") {
-			t.Errorf("no advice in: %v", err)
+	core, logs := observer.New(zap.WarnLevel)
+	o.Log = zap.New(core)
+	for start := range 2 {
+		s, err := Open(o)
+		if err != nil {
+			t.Errorf("start %d: %v", start, err)
+			return again
 		}
-		must(t, fs.RemoveAll("/data/zooid"))
-		if s, err = Open(o); err != nil {
-			t.Errorf("the advice does not help: %v", err)
-			return true
+		compare(t, want, contentOf(t, s))
+		mustClose(t, s)
+		warnings := logs.FilterMessage(madeAgain).Len()
+		if start == 0 {
+			again = warnings > 0
 		}
-		refused = true
+		if warnings > 1 {
+			t.Errorf("%d warnings by start %d", warnings, start)
+		}
 	}
-	compare(t, want, contentOf(t, s))
-	mustClose(t, s)
-	return refused
+	return again
 }
 
 // TestAlteredStore: a store whose files are in order but whose znodes are not
-// those of its marker is refused like a damaged one.
+// those of its marker is made again like a damaged one.
 func TestAlteredStore(t *testing.T) {
 	for name, alter := range map[string]func(db *pebble.DB) error{
 		"another znode": func(db *pebble.DB) error {
@@ -424,5 +451,118 @@ func TestFuzzyWithoutDigest(t *testing.T) {
 	compare(t, want.content(t), contentOf(t, open(t, o)).comparable())
 	if warned("digest") {
 		t.Error("a digest did not match")
+	}
+}
+
+// TestDamagedStoreAlone: if snapshot and log do not lead to the state that a
+// damaged store held the start is refused, and says why.
+func TestDamagedStoreAlone(t *testing.T) {
+	o, _ := filled(t, 100)
+	for _, name := range listDir(t, o.FS, "/data/zooid", "") {
+		if strings.HasPrefix(name, "MANIFEST-") {
+			putFile(t, o.FS, "/data/zooid/"+name, []byte("no manifest"))
+		}
+	}
+	must(t, o.FS.Rename("/data/version-2/snapshot.0", "/data/version-2/snapshot.200"))
+	b := getFile(t, o.FS, "/data/version-2/snapshot.200")
+	b[20] ^= 1
+	putFile(t, o.FS, "/data/version-2/snapshot.200", b)
+	expectRefused(t, o, "none of the 1 snapshot files in /data/version-2 can be used")
+	expectRefused(t, o, "store /data/zooid:")
+	if len(listDir(t, o.FS, "/data/zooid", "")) == 0 {
+		t.Error("the store is gone")
+	}
+}
+
+// TestUselessSnapshots: a newest snapshot that is a directory, or is damaged, or
+// cannot be read, is warned of and passed over as long as the log leads on from
+// the one before. Where it does not, acknowledged transactions would be lost.
+func TestUselessSnapshots(t *testing.T) {
+	unreadable := func(fs vfs.FS, name string) vfs.FS {
+		return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpOpen && strings.HasSuffix(op.Path, name) {
+				return syscall.EACCES
+			}
+			return nil
+		}))
+	}
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, fs vfs.FS, name string) vfs.FS
+		past  bool // also if the log does not reach it
+	}{
+		{name: "a directory", past: true, spoil: func(t *testing.T, fs vfs.FS, name string) vfs.FS {
+			must(t, fs.MkdirAll(name+"/inside", 0o755))
+			return fs
+		}},
+		{name: "unfinished", past: true, spoil: func(t *testing.T, fs vfs.FS, name string) vfs.FS {
+			putFile(t, fs, name, []byte("ZKSN and no more"))
+			return fs
+		}},
+		{name: "damaged", spoil: func(t *testing.T, fs vfs.FS, name string) vfs.FS {
+			b := getFile(t, fs, "/data/version-2/snapshot.0")
+			b[30] ^= 1
+			putFile(t, fs, name, b)
+			return fs
+		}},
+		{name: "unreadable", spoil: func(t *testing.T, fs vfs.FS, name string) vfs.FS {
+			putFile(t, fs, name, []byte("some"))
+			return unreadable(fs, name)
+		}},
+	} {
+		for _, reached := range []bool{true, false} {
+			for _, withStore := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s/reached=%v/store=%v", c.name, reached, withStore), func(t *testing.T) {
+					o, want := filled(t, 100)
+					if !withStore {
+						must(t, o.FS.RemoveAll("/data/zooid"))
+					}
+					z := wire.Zxid(101)
+					if reached {
+						z = 90
+					}
+					o.FS = c.spoil(t, o.FS, "/data/version-2/"+snapshotName(z))
+					if !reached && !c.past {
+						expectRefused(t, o, snapshotName(z)+" cannot be used, and the next older state with the log behind it reaches only to 0x64")
+						return
+					}
+					warned := watchLog(&o)
+					s := open(t, o)
+					compare(t, want, contentOf(t, s))
+					if c.name != "unfinished" && (!withStore || !reached) && !warned("a snapshot cannot be used") {
+						t.Error("no warning")
+					}
+					_, err := s.Purge()
+					must(t, err)
+				})
+			}
+		}
+	}
+}
+
+// TestTrustEmpty: as in ZooKeeper, snapshot.trust.empty lets a log without its
+// beginning be replayed onto an empty tree; without it the start is refused and
+// names the key.
+func TestTrustEmpty(t *testing.T) {
+	o := memOptions()
+	l := startLoop(t, o)
+	l.next = 5
+	l.propose(1, wire.OpCreateSession, nil)
+	l.create("/a", "", 0)
+	l.create("/b", "", 0)
+	l.apply()
+	mustClose(t, l.s)
+	must(t, o.FS.RemoveAll("/data/zooid"))
+	must(t, o.FS.Remove("/data/version-2/snapshot.0"))
+	expectRefused(t, o, "snapshot.trust.empty=true")
+	o.TrustEmpty = true
+	s := open(t, o)
+	if s.tree.LastZxid() != 7 || s.tree.NodeCount() != 7 {
+		t.Errorf("at %v with %d nodes", s.tree.LastZxid(), s.tree.NodeCount())
+	}
+	mustClose(t, s)
+	o.TrustEmpty = false // the next start needs it no more
+	if s := open(t, o); s.tree.LastZxid() != 7 {
+		t.Errorf("then at %v", s.tree.LastZxid())
 	}
 }

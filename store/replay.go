@@ -73,8 +73,7 @@ func (r *replay) apply(_ []byte, txn *wire.Txn) error {
 	// So if the very first txn leads elsewhere than where the log says, the log
 	// comes from another tree.
 	if r.matched = true; tree.DigestMismatches() > 0 {
-		return fmt.Errorf("%w: after %v the tree's digest is %#x, the log says %#x; put the right log and snapshot files back, or remove %s to go on with these",
-			errForeign, txn.Zxid, tree.Digest(), txn.Digest.Tree, r.s.dir)
+		return fmt.Errorf("%w: after %v the tree's digest is %#x, the log says %#x", errForeign, txn.Zxid, tree.Digest(), txn.Digest.Tree)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	iofs "io/fs"
 	"slices"
@@ -20,7 +19,9 @@ type snapshotFile struct {
 	zxid        wire.Zxid // from the name; the state is at least this new
 	compression string    // "", "gz" or "snappy"
 	size        int64
-	complete    bool // as far as the file's ends tell
+	complete    bool  // as far as the file's ends tell
+	folder      bool  // it is none of anybody's
+	problem     error // why nothing can be told of it
 }
 
 // snapshotName is the name of the snapshot of the state at z.
@@ -43,7 +44,8 @@ func parseSnapshotName(name string) (f snapshotFile, ok bool) {
 	return snapshotFile{name: name, zxid: wire.Zxid(z), compression: compression}, true
 }
 
-// listSnapshots finds the snapshots in dir, newest first.
+// listSnapshots finds the snapshots in dir, newest first, also what has the name
+// of one and is of no use.
 func listSnapshots(fs vfs.FS, dir string) ([]snapshotFile, error) {
 	names, err := fs.List(dir)
 	if err != nil {
@@ -55,9 +57,7 @@ func listSnapshots(fs vfs.FS, dir string) ([]snapshotFile, error) {
 		if !ok {
 			continue
 		}
-		if err := f.inspect(fs, dir); err != nil {
-			return nil, fmt.Errorf("snapshot %s: %w", fs.PathJoin(dir, name), err)
-		}
+		f.problem = f.inspect(fs, dir)
 		files = append(files, f)
 	}
 	slices.SortFunc(files, func(a, b snapshotFile) int {
@@ -83,6 +83,10 @@ func (f *snapshotFile) inspect(fs vfs.FS, dir string) error {
 	st, err := r.Stat()
 	if err != nil {
 		return err
+	}
+	if st.IsDir() {
+		f.folder = true
+		return errors.New("it is a directory")
 	}
 	f.size = st.Size()
 	var want string

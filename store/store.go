@@ -50,6 +50,10 @@ type Options struct {
 	// ReplayTail. A member of an ensemble learns from its leader how much of
 	// that was committed; alone, all of it was.
 	DeferTail bool
+	// TrustEmpty is ZooKeeper's snapshot.trust.empty: a log without any snapshot
+	// is replayed onto an empty tree, though what it begins with is not the first
+	// transaction.
+	TrustEmpty bool
 
 	// The log's, see txnlog.Options.
 	PreallocBytes int64
@@ -94,10 +98,12 @@ type Store struct {
 	secret []byte
 	txns   *txnlog.Log
 	db     *pebble.DB // nil until there is a store
-	room   *roomFS
-	tree   *znode.Tree
-	base   base         // what recovery began from
-	logged atomic.Int64 // bytes of log written since Open
+	// distrusted is why the store that was found is made again, nil if it is not.
+	distrusted error
+	room       *roomFS
+	tree       *znode.Tree
+	base       base         // what recovery began from
+	logged     atomic.Int64 // bytes of log written since Open
 
 	keeper  keeper
 	edition atomic.Pointer[edition] // the newest one
@@ -171,7 +177,7 @@ func (s *Store) open() error {
 	}
 	s.startKeeper()
 	if s.o.DeferTail {
-		err = s.checkTail()
+		err = s.settleBase()
 	} else {
 		err = s.replayAll()
 	}
@@ -188,7 +194,8 @@ func (s *Store) replayAll() error {
 	if !errors.Is(err, errForeign) {
 		return err
 	}
-	s.log.Warn("recovering from snapshot and log alone", zap.Error(err))
+	s.distrusted = err
+	s.log.Warn("the copy of the tree cannot be used; it is made again from snapshot and log", zap.String("dir", s.dir), zap.Error(err))
 	if other := s.recoverFromSnapshots(); other != nil {
 		return errors.Join(err, other)
 	}
@@ -247,15 +254,20 @@ func (s *Store) findPebble() error {
 	if _, err := s.fs.Stat(s.dir); errors.Is(err, iofs.ErrNotExist) {
 		return nil
 	}
-	return s.openPebble()
+	if err := s.openPebble(); err != nil {
+		if refused := s.refusal(err); refused != nil {
+			return refused
+		}
+		s.distrust(err)
+	}
+	return nil
 }
 
 func (s *Store) openPebble() (err error) {
 	if s.db, err = openPebble(s.room, s.dir, s.log); err != nil {
 		s.db = nil
-		return s.storeError(err)
 	}
-	return nil
+	return err
 }
 
 // Tree is the tree that Open built.

@@ -86,6 +86,7 @@ type Log struct {
 	}
 	progress sync.Cond // on mu: durable or stopped has changed
 	cursors  cursors
+	prints   prints
 	noSpace  atomic.Bool
 	wake     chan struct{} // holds a token when pending, errands or closed has changed
 	closing  chan struct{} // closed by Close

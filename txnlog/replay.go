@@ -94,6 +94,7 @@ func (r *replayer) record(path string, rec Record) error {
 		return &DamageError{File: path, Offset: rec.Offset, Advice: adviceCut(path, rec.Offset),
 			Reason: "the checksum is right, but the record is not a transaction: " + err.Error()}
 	}
+	r.l.prints.add(rec.Zxid, rec.Payload)
 	return r.fn(rec.Payload, txn)
 }
 

@@ -169,8 +169,11 @@ func (s *scanner) next() (rec Record, ok bool, err error) {
 // write that it could not decode: an error transaction with the zxid of the one
 // before it once more. It changes nothing and is passed over.
 func repeats(rec Record, prev wire.Zxid) bool {
-	return rec.Zxid == prev && wire.OpCode(binary.BigEndian.Uint32(rec.Payload[28:])) == wire.OpError
+	return rec.Zxid == prev && payloadOp(rec.Payload) == wire.OpError
 }
+
+// payloadOp reads the operation of a payload that has at least a header's length.
+func payloadOp(p []byte) wire.OpCode { return wire.OpCode(binary.BigEndian.Uint32(p[28:])) }
 
 // payloadZxid reads the zxid of a payload that has at least a header's length.
 func payloadZxid(p []byte) wire.Zxid { return wire.Zxid(binary.BigEndian.Uint64(p[12:])) }

@@ -108,6 +108,7 @@ func (l *Log) ends(files []FileInfo, last, state wire.Zxid) {
 	l.mu.era++
 	l.mu.Unlock()
 	l.cursors.drop()
+	l.prints.drop()
 	l.w.durable = state
 }
 

@@ -142,6 +142,7 @@ func (l *Log) writeGroup(entries []Entry) (n int, err error) {
 	for n < len(entries) && entries[n].Payload != nil && len(w.buf) < groupBytes {
 		size = paddedSize(w.pos+int64(len(w.buf)), size, l.o.PreallocBytes)
 		w.buf = appendRecord(w.buf, entries[n].Payload)
+		l.prints.add(entries[n].Zxid, entries[n].Payload)
 		n++
 	}
 	written := len(w.buf)

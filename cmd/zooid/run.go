@@ -184,7 +184,7 @@ func (p *process) openStore() (err error) {
 	p.store, err = store.Open(store.Options{
 		DataDir: s.DataDir, LogDir: s.LogDir, Log: p.logger,
 		SnapRetain: s.SnapRetain, LogBudget: s.PurgeAfterBytes(), FlushTxns: s.SnapTxns,
-		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync, DeferTail: p.cfg.Distributed(),
+		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync, DeferTail: p.cfg.Distributed(), TrustEmpty: s.TrustEmpty,
 		Durable: func(z wire.Zxid, err error) { p.member.Durable(z, err) },
 		Observe: func(sync txnlog.Sync) {
 			fsyncs(sync.Took)
