@@ -124,10 +124,8 @@ func (n *network) sendSnapshot(s zab.SendSnapshot) {
 	n.m.o.Store.Keep(true)
 	began, to := n.m.o.Now(), zap.Int64("server", int64(n.sidOf(s.Conn)))
 	n.log.Info("synchronizing a learner by SNAP", to, zap.Stringer("zxid", s.AtLeast))
-	n.awaiting.Add(1)
 	n.work.Go(func() {
 		stream, err := n.e.Disk.Stream(n.ctx, s.AtLeast)
-		n.awaiting.Add(-1)
 		if err != nil {
 			n.log.Warn("no snapshot for a learner", to, zap.Error(err))
 			n.m.post(func() { n.m.peer.SnapshotSent(s.Conn, 0, false) })

@@ -118,6 +118,8 @@ func (s *fakeStore) Keep(force bool) {
 	}
 }
 
+func (s *fakeStore) Wanted() bool { return false }
+
 // fakeClients notes what it is told.
 type fakeClients struct {
 	journal *journal

@@ -119,7 +119,7 @@ func (m *Member) round() {
 	if m.net != nil {
 		m.watch()
 	}
-	if t.unkept >= keepTxns {
+	if t.unkept >= keepTxns || m.o.Store.Wanted() {
 		m.keep()
 	}
 }
@@ -237,13 +237,8 @@ func (m *Member) keep() {
 // theirs has ended; then the connections say whom they have heard.
 func (m *Member) tick(gap time.Duration, now time.Time) {
 	m.readOnly(now)
-	if m.net != nil {
-		if m.turn.place.state == wire.Leading {
-			m.survey(now)
-		}
-		if m.net.awaiting.Load() > 0 {
-			m.o.Store.Keep(false) // somebody waits for the durable copy
-		}
+	if m.net != nil && m.turn.place.state == wire.Leading {
+		m.survey(now)
 	}
 	if m.frozen.Load() {
 		return

@@ -52,6 +52,9 @@ type Store interface {
 	// Keep hands the changes of the tree since the last call to the durable
 	// copy. It must not block; the loop calls it now and then.
 	Keep(force bool)
+	// Wanted tells whether somebody waits for what Keep would hand over. It must
+	// not block.
+	Wanted() bool
 }
 
 // Options are what a Member is made of.

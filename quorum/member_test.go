@@ -482,7 +482,26 @@ func TestKeepNowAndThen(t *testing.T) {
 	})
 }
 
-type countingStore struct{ calls int }
+// TestKeepWhenWanted hands the changes over as soon as somebody waits for them.
+func TestKeepWhenWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(countingStore)
+		m := start(t, func(o *Options) { o.Store = store })
+		store.wanted.Store(true)
+		m.ResetStats() // any round
+		synctest.Wait()
+		if n := store.calls; n != 1 {
+			t.Errorf("Keep was called %d times", n)
+		}
+	})
+}
+
+type countingStore struct {
+	calls  int
+	wanted atomic.Bool
+}
+
+func (s *countingStore) Wanted() bool { return s.wanted.Load() }
 
 func (s *countingStore) Keep(force bool) {
 	if !force {

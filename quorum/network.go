@@ -80,8 +80,7 @@ type network struct {
 	room     chan struct{} // has an element for each batch of packets on its way to the loop
 	dialling zab.ConnID    // of the last Dial; the loop's
 
-	awaiting  atomic.Int32 // snapshots for learners that wait for the durable copy
-	streaming atomic.Int32 // and those that are being sent
+	streaming atomic.Int32 // snapshots for learners that are being sent
 	// received is the leader's snapshot on its way from the connection to the loop.
 	received atomic.Pointer[store.Received]
 }

@@ -54,7 +54,10 @@
 //     the marker is compared with the log's record at its zxid, or the snapshot.
 //     Else, and where its files are damaged, it is made again from these, with one
 //     warning; only if they do not reach is the start refused.
-//   - A full disk makes the store wait, not the server.
+//   - A full disk makes the store wait, not the server. A small tree never fills a
+//     disk: what snapshots and log may take follows from the size of the volume
+//     (space.go), and snapshots are written, and log files begun, by ZooKeeper's
+//     snapCount and snapSizeLimitInKb (snaprule.go).
 //
 // Open, Tail and Close belong to whoever starts the member, Keep, ReplayTail and
 // Install to its loop; Truncate to any goroutine while nothing is appended or
@@ -63,7 +66,8 @@
 // Read store.go for the life of a Store, recover.go, belongs.go and replay.go for
 // the rule, keep.go and edition.go for the way to Pebble and pebble.go, record.go
 // and load.go for what lies there, then snapshot.go, snapshot_read.go and
-// snapshot_write.go for ZooKeeper's format, and purge.go for what may go;
+// snapshot_write.go for ZooKeeper's format, snaprule.go for when it is written,
+// and purge.go and space.go for what may go;
 // history.go, epochs.go, stream.go, receive.go and install.go for the ensemble;
 // files.go, lock.go, key.go and room.go for the directories themselves.
 package store

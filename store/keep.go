@@ -62,6 +62,13 @@ func (s *Store) startKeeper() {
 	go s.keepAll()
 }
 
+// Wanted tells whether somebody waits for changes of the tree that Keep has not
+// handed over yet: the loop should call it now, and not wait for more of them.
+func (s *Store) Wanted() bool {
+	e := s.edition.Load()
+	return !s.keeper.busy.Load() && e.wanted.Load() > e.committed.Load()
+}
+
 // Keep hands the tree's changes since the last time to the background writer
 // and returns at once. Only the loop may call it, not holding the tree's lock. It
 // does nothing while the previous changes are being written or, unless force is
@@ -150,8 +157,11 @@ func (s *Store) keepCut(job keeping) error {
 	if err := e.flush(); err != nil {
 		return err
 	}
-	// The next start reads the log from about here: let it begin a file.
-	s.txns.Roll()
+	if s.o.SnapTxns == 0 {
+		// The next start reads the log from about here: let it begin a file. By
+		// count it does so anyway.
+		s.txns.Roll()
+	}
 	return nil
 }
 
@@ -258,32 +268,23 @@ func (s *Store) replaceStore(fresh string) error {
 	return errors.Join(syncDir(s.fs, s.o.DataDir), s.fs.RemoveAll(old))
 }
 
-// endKeeper writes the last changes and lets the goroutine end.
+// endKeeper lets the goroutine end and writes the last changes.
 func (s *Store) endKeeper() error {
 	k := &s.keeper
-	ended := make(chan error, 1)
-	go func() {
-		close(k.cuts)
-		<-k.done
-		if k.isBroken() {
-			ended <- fmt.Errorf("store %s lags behind, the next start replays the log from %v", s.dir, s.FlushedZxid())
-			return
-		}
-		var err error
-		if job, ok := s.nextCut(); ok {
-			err = s.keepCut(job)
-		}
-		if e := s.edition.Load(); err == nil && e.db != nil {
-			err = e.flush()
-		}
-		ended <- err
-	}()
-	select {
-	case err := <-ended:
-		return err
-	case <-s.room.full():
-		return nil // closePebble tells
+	close(k.cuts)
+	<-k.done
+	if k.isBroken() {
+		return fmt.Errorf("store %s lags behind, the next start replays the log from %v", s.dir, s.FlushedZxid())
 	}
+	if job, ok := s.nextCut(); ok {
+		if err := s.keepCut(job); err != nil {
+			return err
+		}
+	}
+	if e := s.edition.Load(); e.db != nil {
+		return e.flush()
+	}
+	return nil
 }
 
 // cutWriter adds a cut to a batch; the first error stays.

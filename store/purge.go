@@ -26,15 +26,20 @@ const snapshotShare = 0.5
 func (s *Store) Snapshot() (file string, z wire.Zxid, err error) {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
-	return s.snapshot()
+	return s.writeSnapshot(true)
 }
 
-func (s *Store) snapshot() (string, wire.Zxid, error) {
+// writeSnapshot writes a snapshot; roll has a new log file begin behind it. The
+// caller holds snapshotting.
+func (s *Store) writeSnapshot(roll bool) (string, wire.Zxid, error) {
 	e, err := s.readable(context.Background(), 0)
 	if err != nil {
 		return "", 0, err
 	}
 	defer e.use.RUnlock()
+	if err := s.checkSnapshot(); err != nil {
+		return "", 0, err // also because Pebble would wait for room in the flush below
+	}
 	view := e.db.NewSnapshot()
 	defer view.Close()
 	m, err := readMarker(view)
@@ -57,7 +62,9 @@ func (s *Store) snapshot() (string, wire.Zxid, error) {
 	if err := s.publish(e, name); err != nil {
 		return "", 0, fmt.Errorf("snapshot %s: %w", file, err)
 	}
-	s.txns.Roll() // so that the files before it can go one day
+	if roll {
+		s.txns.Roll() // so that the files before it can go one day
+	}
 	s.log.Info("snapshot written", zap.String("file", file))
 	return file, m.zxid, nil
 }
@@ -101,20 +108,31 @@ type Purged struct {
 // snapshots, every log file from the oldest of these on, and every log file
 // that the store would be replayed from. A snapshot is written first when so
 // much log follows the newest one that it would not become less otherwise; when
-// the log files together still take several times Options.LogBudget, fewer
-// snapshots are kept, but never none. An error in writing the snapshot does not
-// keep it from removing what can go. Any goroutine may call it.
+// the log files together still take several times Options.LogBudget, or the
+// snapshots more than their share of the volume, fewer snapshots are kept, but
+// never none.
+//
+// Where the disk is low one snapshot is kept, and what can go without a new one
+// goes first: that may be the room in which the new one is written. An error in
+// writing it does not keep Purge from removing what can go. Any goroutine may call
+// it.
 func (s *Store) Purge() (p Purged, err error) {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
 	e := s.edition.Load()
+	low := s.space.look().Level >= SpaceLow
 	snaps, err := s.goodSnapshots()
 	if err != nil {
 		return p, err
 	}
+	if low && len(snaps) > 0 {
+		if p.Removed, err = s.removeBefore(e, snaps[0].zxid); err != nil {
+			return p, err
+		}
+	}
 	var failed error
-	if len(snaps) == 0 || s.logBytesSince(snaps[0].zxid) > s.o.LogBudget {
-		p.Snapshot, _, failed = s.snapshot()
+	if len(snaps) == 0 || s.logBytesSince(snaps[0].zxid) > s.logWorth(low) {
+		p.Snapshot, _, failed = s.writeSnapshot(true)
 		if snaps, err = s.goodSnapshots(); err != nil {
 			return p, errors.Join(failed, err)
 		}
@@ -122,15 +140,46 @@ func (s *Store) Purge() (p Purged, err error) {
 	if len(snaps) == 0 {
 		return p, failed
 	}
+	keep := s.retained(snaps)
+	if low || errors.Is(failed, syscall.ENOSPC) {
+		keep = 1 // what is there must make room for the next one
+	}
+	removed, err := s.removeBefore(e, snaps[keep-1].zxid)
+	p.Removed = append(p.Removed, removed...)
+	return p, errors.Join(failed, err)
+}
+
+// logWorth is how much log must follow the newest snapshot for Purge to write
+// another one, in bytes. On a low disk it is what the new one would take.
+func (s *Store) logWorth(low bool) int64 {
+	if low {
+		return min(s.o.LogBudget, s.snapshotEstimate()+stepMin)
+	}
+	return s.o.LogBudget
+}
+
+// retained is how many of snaps Purge keeps.
+func (s *Store) retained(snaps []snapshotFile) int {
 	keep := min(s.o.SnapRetain, len(snaps))
 	for keep > 1 && s.logBytesSince(snaps[keep-1].zxid) > fewerSnapshots*s.o.LogBudget {
 		keep--
 	}
-	if errors.Is(failed, syscall.ENOSPC) {
-		keep = 1 // what is there must make room for the next one
+	if total := s.space.total(s.snapDir); total > 0 {
+		for keep > 1 && sizeOf(snaps[:keep]) > total/snapshotsPart {
+			keep--
+		}
 	}
-	p.Removed, err = s.removeBefore(e, snaps[keep-1].zxid)
-	return p, errors.Join(failed, err)
+	return keep
+}
+
+// PurgeableBytes is what snapshots and log files take together. Any goroutine
+// may call it.
+func (s *Store) PurgeableBytes() int64 {
+	snaps, err := listSnapshots(s.fs, s.snapDir)
+	if err != nil {
+		return s.txns.Size() // Purge will tell
+	}
+	return s.txns.Size() + sizeOf(snaps)
 }
 
 // goodSnapshots are the snapshots that look complete, newest first, without

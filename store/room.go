@@ -11,9 +11,8 @@ import (
 )
 
 // roomFS is the file system under Pebble. It keeps Pebble from ever seeing a
-// full disk: it makes the write wait
-// until there is room and then tries it again. Pebble by itself would retry a
-// flush without a pause, and end the process if it cannot write its manifest.
+// full disk: it makes the write wait until there is room and then tries it
+// again. Pebble by itself would retry a flush without a pause, and end the process if it cannot write its manifest.
 // Only Pebble's own goroutines and the keeper wait; the log, which decides
 // whether writes are taken, has a way of its own.
 type roomFS struct {
@@ -32,9 +31,15 @@ type roomFS struct {
 const (
 	roomRetry = time.Second
 	// roomWanted is the free space in bytes at which waiting ends: enough that
-	// the next flush does not at once run into the same wall.
+	// the next flush does not at once run into the same wall. On a volume of less
+	// than roomShare times that it is this share of the volume, for so much may
+	// never be free there.
 	roomWanted = 32 << 20
+	roomShare  = 32
 )
+
+// enough tells whether a volume has room again.
+func enough(free, total int64) bool { return free >= min(roomWanted, total/roomShare) }
 
 func newRoomFS(fs vfs.FS, dir string, log *zap.Logger) *roomFS {
 	r := &roomFS{inner: fs, dir: dir, log: log, retry: roomRetry}
@@ -74,7 +79,7 @@ func (r *roomFS) wait() {
 	r.log.Error("disk full: the store waits for room, the log still holds every change", zap.String("dir", r.dir))
 	for {
 		time.Sleep(r.retry)
-		if u, err := r.inner.GetDiskUsage(r.dir); err != nil || u.AvailBytes >= roomWanted {
+		if free, total, ok := volume(r.inner, r.PathDir(r.dir)); !ok || enough(free, total) {
 			break
 		}
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	iofs "io/fs"
 	"slices"
@@ -43,6 +42,11 @@ type Options struct {
 	// LogBudget is how many bytes of log may follow the newest ZooKeeper
 	// snapshot before Purge writes a newer one; 0 means DefaultLogBudget.
 	LogBudget int64
+	// SnapTxns and SnapBytes are ZooKeeper's snapCount and snapSizeLimitInKb in
+	// bytes: a snapshot is written, and a new log file begun, after so many
+	// transactions, or so much log. 0 = without that limit. What Purge needs is
+	// written in any case.
+	SnapTxns, SnapBytes int64
 	// FlushTxns is how many txns a restart after a crash has to replay at
 	// most, give or take what was in flight; 0 means DefaultFlushTxns.
 	FlushTxns int64
@@ -61,6 +65,10 @@ type Options struct {
 	NoSync        bool
 	Durable       func(z wire.Zxid, err error)
 	Observe       func(txnlog.Sync)
+
+	// SpaceChanged is told when the disks' SpaceLevel changes, by any goroutine; it
+	// must not block. nil: nobody is told.
+	SpaceChanged func(from SpaceLevel, now Space)
 }
 
 func (o *Options) setDefaults() {
@@ -81,6 +89,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.FlushTxns <= 0 {
 		o.FlushTxns = DefaultFlushTxns
+	}
+	if o.PreallocBytes == 0 {
+		o.PreallocBytes = txnlog.DefaultPrealloc
 	}
 }
 
@@ -105,6 +116,10 @@ type Store struct {
 	base       base         // what recovery began from
 	logged     atomic.Int64 // bytes of log written since Open
 
+	space *spaceGuard
+	rule  snapshotRule  // the log writer's
+	due   chan struct{} // has an element when a snapshot is due
+
 	keeper  keeper
 	edition atomic.Pointer[edition] // the newest one
 	epochs  epochs
@@ -119,13 +134,16 @@ type Store struct {
 	received   atomic.Int64    // numbers what Receive writes
 	stop       chan struct{}   // closed by Close: background work ends
 	background sync.WaitGroup
+	// snapshotter is the goroutine of snapshotAsDue.
+	snapshotter sync.WaitGroup
 }
 
 // Open takes the directories for this process, brings the store to the newest
 // state that they hold and builds the tree from it. The log is ready for its
 // Start. The caller must Close the Store.
 //
-// Whatever is refused (a directory in use or not writable, exchanged
+// On a full disk it ends with an error that wraps ENOSPC, and may be tried again.
+// Whatever else is refused (a directory in use or not writable, exchanged
 // directories, a damaged log, a store that does not fit the log) is left as it
 // is, and the error says what to do.
 func Open(o Options) (*Store, error) {
@@ -137,6 +155,7 @@ func Open(o Options) (*Store, error) {
 		dir:     o.FS.PathJoin(o.DataDir, pebbleDir),
 		stop:    make(chan struct{}),
 		damaged: make(map[string]bool),
+		due:     make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.abandon())
@@ -145,8 +164,17 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
+	if err := s.checkStart(); err != nil {
+		return err
+	}
 	if err := s.takeDirs(); err != nil {
 		return err
+	}
+	s.space = newSpaceGuard(s.fs, slices.Compact([]string{s.snapDir, s.logDir}))
+	s.fitToVolumes()
+	s.rule = snapshotRule{count: s.o.SnapTxns, bytes: s.o.LogBudget}
+	if s.o.SnapBytes > 0 {
+		s.rule.bytes = min(s.rule.bytes, s.o.SnapBytes)
 	}
 	if err := checkContents(s.fs, s.snapDir, s.logDir); err != nil {
 		return err
@@ -184,7 +212,12 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	return s.secureWayBack()
+	if err := s.secureWayBack(); err != nil {
+		return err
+	}
+	s.space.start(s.txns.NoSpace, s.snapshotEstimate, s.o.SpaceChanged)
+	s.snapshotter.Go(s.snapshotAsDue)
+	return nil
 }
 
 // replayAll applies the whole log. If the store turns out to be another tree's
@@ -228,7 +261,7 @@ func (s *Store) openLog() (err error) {
 		PreallocBytes: s.o.PreallocBytes, RollBytes: s.o.RollBytes, NoSync: s.o.NoSync,
 		Durable: s.o.Durable,
 		Observe: func(sync txnlog.Sync) {
-			s.logged.Add(int64(sync.Bytes))
+			s.logWritten(sync.Records, sync.Bytes)
 			if s.o.Observe != nil {
 				s.o.Observe(sync)
 			}
@@ -286,55 +319,75 @@ func (s *Store) FlushedZxid() wire.Zxid { return s.edition.Load().flushedZxid() 
 
 // Close writes the tree's last changes to the store and lets go of everything.
 // Nobody may change the tree any more. What was acknowledged is in the log in
-// any case: an error says at worst that the next start replays more of it.
+// any case: an error says at worst that the next start replays more of it. A full
+// disk is no error.
 func (s *Store) Close() error {
 	err := s.txns.Close()
+	if txnlog.IsFull(err) {
+		s.log.Warn("the disk is full: what the log did not take was not acknowledged", zap.String("dir", s.logDir))
+		err = nil
+	}
 	close(s.stop)
-	s.background.Wait()
-	s.snapshotting.Lock() // a snapshot that is being written has ended
-	defer s.snapshotting.Unlock()
-	err = errors.Join(err, s.endKeeper())
-	return errors.Join(err, s.closePebble(), s.unlock())
+	return errors.Join(err, s.closeCopy(), s.unlock())
 }
 
-// closePebble closes the store unless the disk is full: then Pebble waits for
-// room, and so would the caller. Nothing is lost by leaving it as a crash would.
+// closeCopy ends the work in the background and closes Pebble.
+func (s *Store) closeCopy() error {
+	return s.unlessFull(func() error {
+		s.background.Wait()
+		s.snapshotter.Wait()
+		s.snapshotting.Lock() // a snapshot that is being written has ended
+		defer s.snapshotting.Unlock()
+		return errors.Join(s.endKeeper(), s.closePebble())
+	})
+}
+
+// unlessFull does what may use Pebble, and waits for it unless the disk is full:
+// then Pebble waits for room, and so would the caller. Nothing is lost by leaving
+// it as a crash would. What still waits then goes on in its order when there is
+// room, for Pebble panics if it is used once it is closed.
+func (s *Store) unlessFull(do func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- do() }()
+	var full <-chan struct{}
+	if s.room != nil {
+		full = s.room.full()
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-full:
+		s.log.Warn("the disk is full: the store's last changes stay in the log, the next start replays them", zap.String("dir", s.dir))
+		return nil
+	}
+}
+
 func (s *Store) closePebble() error {
 	if s.db == nil {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() {
-		if e := s.keeper.owner; e != nil {
-			e.use.Lock() // streams have ended
-			defer e.use.Unlock()
-		}
-		done <- s.db.Close()
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-s.room.full():
-		return fmt.Errorf("store %s: the disk is full, its last changes stay in the log", s.dir)
+	if e := s.keeper.owner; e != nil {
+		e.use.Lock() // streams have ended
+		defer e.use.Unlock()
 	}
+	return s.db.Close()
 }
 
 // abandon undoes a failed open.
 func (s *Store) abandon() error {
 	close(s.stop)
-	s.background.Wait()
-	var errs []error
-	if s.keeper.cuts != nil {
-		close(s.keeper.cuts)
-		<-s.keeper.done
-	}
-	if s.db != nil {
-		errs = append(errs, s.db.Close())
-	}
+	err := s.unlessFull(func() error {
+		s.background.Wait()
+		if s.keeper.cuts != nil {
+			close(s.keeper.cuts)
+			<-s.keeper.done
+		}
+		return s.closePebble()
+	})
 	if s.txns != nil {
-		errs = append(errs, s.txns.Close())
+		err = errors.Join(err, s.txns.Close())
 	}
-	return errors.Join(append(errs, s.unlock())...)
+	return errors.Join(err, s.unlock())
 }
 
 func (s *Store) unlock() error {

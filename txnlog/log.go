@@ -146,6 +146,13 @@ func (l *Log) Last() wire.Zxid {
 	return l.mu.last
 }
 
+// Durable is the zxid of the last record that is on disk.
+func (l *Log) Durable() wire.Zxid {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.durable
+}
+
 // Await waits until everything that has been appended up to z is durable. An
 // error says that it will never be.
 func (l *Log) Await(z wire.Zxid) error {

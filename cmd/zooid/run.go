@@ -183,7 +183,8 @@ func (p *process) openStore() (err error) {
 	fsyncs, batches := p.metrics.Timer("fsynctime"), p.metrics.Summary("sync_processor_batch_size")
 	p.store, err = store.Open(store.Options{
 		DataDir: s.DataDir, LogDir: s.LogDir, Log: p.logger,
-		SnapRetain: s.SnapRetain, LogBudget: s.PurgeAfterBytes(), FlushTxns: s.SnapTxns,
+		SnapRetain: s.SnapRetain, LogBudget: s.LogBudgetBytes, FlushTxns: s.SnapTxns,
+		SnapTxns: s.SnapTxns, SnapBytes: s.SnapBytes,
 		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync, DeferTail: p.cfg.Distributed(), TrustEmpty: s.TrustEmpty,
 		Durable: func(z wire.Zxid, err error) { p.member.Durable(z, err) },
 		Observe: func(sync txnlog.Sync) {
