@@ -22,6 +22,9 @@ func (t *Tree) Adopt(fresh *Tree) {
 	t.sum.mismatches += mismatches
 	t.figures = fresh.figures
 	t.sessions, t.reapable, t.reaper = fresh.sessions, fresh.reapable, fresh.reaper
+	rules := t.rules
+	t.rules = fresh.rules // by which the lists were made
+	t.setRules(rules)
 	t.quotas = fresh.quotas
 	t.changes, t.loading = fresh.changes, fresh.loading
 	t.watches.dropAll()

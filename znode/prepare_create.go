@@ -55,7 +55,7 @@ func prepareCreate(v *View, r *Request, op wire.OpCode, body wire.Record) (wire.
 	if v.exists(path) {
 		return nil, wire.ErrNodeExists
 	}
-	if kind, _ := wire.KindOfOwner(parent.stat.EphemeralOwner); kind == wire.OwnerSession {
+	if kind, _ := v.t.kindOf(parent.stat.EphemeralOwner); kind == wire.OwnerSession {
 		return nil, wire.ErrNoChildrenForEphemerals
 	}
 	if v.exceedsQuota(path, int64(len(req.Data)), 1) {

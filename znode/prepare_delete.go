@@ -56,7 +56,7 @@ func prepareDeleteContainer(v *View, r *Request, _ wire.OpCode, body wire.Record
 	if old.children > 0 {
 		return nil, wire.ErrNotEmpty
 	}
-	switch kind, ttlMs := wire.KindOfOwner(old.stat.EphemeralOwner); {
+	switch kind, ttlMs := v.t.kindOf(old.stat.EphemeralOwner); {
 	case kind == wire.OwnerTTL && v.timeMs-old.stat.Mtime <= ttlMs:
 		return nil, wire.ErrBadVersion // written since
 	case kind != wire.OwnerTTL && kind != wire.OwnerContainer:

@@ -57,6 +57,7 @@ type Rules struct {
 	SkipACL         bool // zookeeper.skipACL: every ACL check passes
 	EnforceQuota    bool // zookeeper.enforceQuota: hard limits refuse, else they are only kept
 	ExtendedTypes   bool // zookeeper.extendedTypesEnabled: TTL nodes
+	Emulate353      bool // zookeeper.emulate353TTLNodes: owners in the form of 3.5.3 are TTLs; nothing without ExtendedTypes
 	ReconfigEnabled bool // reconfigEnabled
 	NoDigest        bool // zookeeper.digest.enabled=false: txns carry no digest
 	// TxnMax is the largest txn that is prepared, in bytes of its encoding; 0 is
@@ -78,7 +79,7 @@ type Authority interface {
 }
 
 // SetRules says what the configuration says. Call it before the tree is used.
-func (t *Tree) SetRules(r Rules) { t.rules = r }
+func (t *Tree) SetRules(r Rules) { t.setRules(r) }
 
 // permits is the only place that asks about permissions: skipACL, and the
 // default of a tree without an Authority (a tool's or a test's), which lets

@@ -104,7 +104,7 @@ func (s *sessionTable) visit(visit func(e *session)) {
 
 // own enters n in its owner's list; nothing for a persistent node.
 func (t *Tree) own(n nodeID, p *node) {
-	switch kind, _ := wire.KindOfOwner(p.owner); kind {
+	switch kind, _ := t.kindOf(p.owner); kind {
 	case wire.OwnerSession:
 		t.sessions.ephemerals++
 		t.sessions.ensure(wire.SessionID(p.owner)).ephemerals.add(t, n, p)
@@ -115,7 +115,7 @@ func (t *Tree) own(n nodeID, p *node) {
 
 // disown takes n out of its owner's list.
 func (t *Tree) disown(n nodeID, p *node) {
-	switch kind, _ := wire.KindOfOwner(p.owner); kind {
+	switch kind, _ := t.kindOf(p.owner); kind {
 	case wire.OwnerSession:
 		t.sessions.ephemerals--
 		e := t.sessions.get(wire.SessionID(p.owner))
@@ -232,7 +232,7 @@ func (t *Tree) Reapable(nowMs, maxNeverUsedMs int64, max int) []string {
 			n = t.reapable.first
 		}
 		p := t.nodes.at(uint32(n))
-		if p.dir == 0 && p.isReapable(nowMs, maxNeverUsedMs) {
+		if p.dir == 0 && t.isReapable(p, nowMs, maxNeverUsedMs) {
 			paths = append(paths, t.path(n))
 		}
 		n = p.ownedNext
@@ -241,8 +241,8 @@ func (t *Tree) Reapable(nowMs, maxNeverUsedMs int64, max int) []string {
 	return paths
 }
 
-func (p *node) isReapable(nowMs, maxNeverUsedMs int64) bool {
-	kind, ttlMs := wire.KindOfOwner(p.owner)
+func (t *Tree) isReapable(p *node, nowMs, maxNeverUsedMs int64) bool {
+	kind, ttlMs := t.kindOf(p.owner)
 	switch {
 	case kind == wire.OwnerTTL:
 		return ttlMs != 0 && nowMs-p.mtime > ttlMs

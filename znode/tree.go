@@ -201,7 +201,7 @@ func (t *Tree) stat(n nodeID) wire.Stat {
 		Version: p.version, Cversion: 2*p.cversion - children, Aversion: p.aversion,
 		DataLength: max(p.dataLen, 0), NumChildren: children, Pzxid: p.pzxid,
 	}
-	if kind, _ := wire.KindOfOwner(p.owner); kind == wire.OwnerSession {
+	if kind, _ := t.kindOf(p.owner); kind == wire.OwnerSession {
 		s.EphemeralOwner = wire.SessionID(p.owner)
 	}
 	return s
