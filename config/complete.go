@@ -1,15 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
 	"zooid/wire"
 )
-
-// maxSID is the largest number of a server: its sessions carry it in one byte.
-const maxSID = 255
 
 // Distributed says whether the server is a member of an ensemble, which looks
 // for the others before it serves: there is more than one participant, or one
@@ -31,26 +29,38 @@ func (c *Config) Complete() error {
 	case !c.Distributed():
 		return nil
 	case e.Members.Member(e.SID) == nil:
-		return fmt.Errorf("%s: myid says %d, but there is no line server.%d: a server must be a member of its ensemble", c.Source, e.SID, e.SID)
+		return fmt.Errorf("%s: myid says %d, but there is no line server.%d: a server must be a member of its ensemble", c.membersSource(), e.SID, e.SID)
 	}
-	errs := e.Members.checkReachable()
-	errs = append(errs, c.checkClientPort(), e.Members.checkWeights())
-	for i, err := range errs {
-		if err != nil {
-			errs[i] = fmt.Errorf("%s: %w", c.Source, err)
-		}
+	errs := append(c.checkReachable(), c.checkClientPort())
+	if err := e.Members.checkWeights(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", c.membersSource(), err))
 	}
 	return errors.Join(errs...)
 }
 
-// checkReachable wants every member to have a number that its sessions can carry
-// and addresses of its own.
-func (m *Membership) checkReachable() (errs []error) {
+// membersSource names the text in which the members stand.
+func (c *Config) membersSource() string { return cmp.Or(c.Ensemble.DynamicConfigFile, c.Source) }
+
+// whereMember is the place of a member's line, by its usual spelling.
+func (c *Config) whereMember(sid wire.SID) string {
+	if key := fmt.Sprintf("server.%d", sid); c.isSet(key) {
+		return c.where(key)
+	}
+	return c.membersSource()
+}
+
+// checkReachable wants every member to have a number that others can answer and
+// addresses of its own. Numbers above 255 are ZooKeeper's to allow: their
+// sessions carry the last byte.
+func (c *Config) checkReachable() (errs []error) {
 	owner := map[string]wire.SID{}
-	for i := range m.Members {
-		member := &m.Members[i]
-		if member.SID < 0 || member.SID > maxSID {
-			errs = append(errs, fmt.Errorf("server.%d: a server's number must be from 0 to %d, for its sessions carry it in one byte", member.SID, maxSID))
+	for i := range c.Ensemble.Members.Members {
+		member := &c.Ensemble.Members.Members[i]
+		wrong := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("%s: %s", c.whereMember(member.SID), fmt.Sprintf(format, args...)))
+		}
+		if member.SID < 0 {
+			wrong("server.%d: a server's number must not be below 0", member.SID)
 		}
 		for _, a := range member.Addrs {
 			for _, port := range []int{a.QuorumPort, a.ElectionPort} {
@@ -59,11 +69,11 @@ func (m *Membership) checkReachable() (errs []error) {
 				other, taken := owner[name]
 				switch {
 				case port == 0:
-					errs = append(errs, fmt.Errorf("server.%d: port 0 is none that the others could connect to", member.SID))
+					wrong("server.%d: port 0 is none that the others could connect to", member.SID)
 				case taken && other == member.SID:
-					errs = append(errs, fmt.Errorf("server.%d: %s stands there twice", member.SID, addr))
+					wrong("server.%d: %s stands there twice", member.SID, addr)
 				case taken:
-					errs = append(errs, fmt.Errorf("server.%d and server.%d have the same address %s", other, member.SID, addr))
+					wrong("server.%d and server.%d have the same address %s", other, member.SID, addr)
 				}
 				owner[name] = member.SID
 			}
@@ -79,7 +89,7 @@ func (c *Config) checkClientPort() error {
 	for _, a := range c.Ensemble.Members.Member(c.Ensemble.SID).Addrs {
 		everywhere := client.wildcard() || c.Ensemble.ListenOnAllIPs || Addr{Host: a.Host}.wildcard()
 		if client.Port != 0 && (client.Port == a.QuorumPort || client.Port == a.ElectionPort) && (everywhere || a.Host == client.Host) {
-			return fmt.Errorf("server.%d: port %d is to be for clients and for the other servers", c.Ensemble.SID, client.Port)
+			return fmt.Errorf("%s: server.%d: port %d is to be for clients and for the other servers", c.whereMember(c.Ensemble.SID), c.Ensemble.SID, client.Port)
 		}
 	}
 	return nil

@@ -127,6 +127,7 @@ type Tree struct {
 	SkipACL         bool
 	EnforceQuota    bool
 	ExtendedTypes   bool // TTL nodes
+	Emulate353      bool // owners in the form of ZooKeeper 3.5.3 are read as TTLs
 	ReconfigEnabled bool
 	NoDigest        bool // compute no tree digests
 

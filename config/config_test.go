@@ -133,6 +133,9 @@ var keyEffects = []struct {
 	{"connection_throttle_tokens=6", func(c *Config) any { return c.Throttle.ConnTokens }, 6},
 	{"connection_throttle_fill_time=7", func(c *Config) any { return c.Throttle.ConnFillTime }, 7 * time.Millisecond},
 	{"connection_throttle_fill_count=8", func(c *Config) any { return c.Throttle.ConnFillCount }, 8},
+	{"emulate353TTLNodes=true", func(c *Config) any { return c.Tree.Emulate353 }, true},
+	{"clientPortAddress=", func(c *Config) any { return fmt.Sprintf("%s %s", c.Clients.Addr.Listen(), c.Warnings) },
+		":2181 [zoo.cfg:3: clientPortAddress: it is empty, so it means all addresses of this machine]"},
 	{"extendedTypesEnabled=false", func(c *Config) any { return c.Tree.ExtendedTypes }, false},
 	{"enforceQuota=true", func(c *Config) any { return c.Tree.EnforceQuota }, true},
 	{"skipACL=yes", func(c *Config) any { return c.Tree.SkipACL }, true},
@@ -292,7 +295,9 @@ zookeeper.snapCount=5
 fooBar=secret
 =nothing
 flushDelay=5
-authProvider.1=org.apache.zookeeper.server.auth.X509AuthenticationProvider
+authProvider.1=com.example.Provider
+authProvider.ensemble=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider
+preAllocSize=64M
 ssl.keyStore.password=hunter2
 DigestAuthenticationProvider.superDigest=hunter2
 peerType=observer
@@ -408,14 +413,14 @@ func TestIdentify(t *testing.T) {
 		{"empty", base, "", `myid: "" is not a number`, ""},
 		{"too large", base, "9223372036854775808", `myid: "9223372036854775808" is not a number`, ""},
 		{"255 and TTL nodes", base, "255", "", "255 :2181 false"},
-		{"255 and TTL nodes asked for", base + "extendedTypesEnabled=true", "255", "zoo.cfg: with extendedTypesEnabled=true the server's id must be at most 254, and myid says 255", ""},
+		{"255 and TTL nodes asked for", base + "extendedTypesEnabled=true", "255", "zoo.cfg:3: with extendedTypesEnabled=true the server's id must be at most 254, and myid says 255", ""},
 		{"own line", "dataDir=/data\n" + one, "1", "", "1 0.0.0.0:2182 true"},
 		{"alone without myid", "dataDir=/data\n" + one, "-", "", "-1 0.0.0.0:2182 true"},
 		{"another's line", "dataDir=/data\n" + one, "2", "", "2 :0 true"},
 		{"line without a port", base + "server.1=localhost:2888:3888", "1", "", "1 :2181 true"},
-		{"contradiction", base + one, "1", "zoo.cfg: the client port is :2181 by clientPort and 0.0.0.0:2182 by the line server.1", ""},
+		{"contradiction", base + one, "1", "zoo.cfg:3: the client port is :2181 by clientPort and 0.0.0.0:2182 by the line server.1", ""},
 		{"other address", base + "clientPortAddress=10.0.0.1\nserver.1=localhost:2888:3888;10.0.0.2:2181", "1",
-			"zoo.cfg: the client port is 10.0.0.1:2181 by clientPort and 10.0.0.2:2181 by the line server.1", ""},
+			"zoo.cfg:4: the client port is 10.0.0.1:2181 by clientPort and 10.0.0.2:2181 by the line server.1", ""},
 		{"same address", base + "clientPortAddress=10.0.0.1\nserver.1=localhost:2888:3888;10.0.0.1:2181", "1", "", "1 10.0.0.1:2181 true"},
 		{"the line is narrower", base + "server.1=localhost:2888:3888;10.0.0.1:2181", "1", "", "1 10.0.0.1:2181 true"},
 	}

@@ -16,8 +16,9 @@
 //   - What would leave open a door that the operator believes closed (TLS, SASL)
 //     is refused, not ignored.
 //   - Whatever Apache ZooKeeper 3.9 starts with, apart from what is refused by
-//     name, numbers that are none and members that nobody could reach or tell
-//     apart, gives a Config that means the same.
+//     name and members that nobody could reach or tell apart, gives a Config that
+//     means the same. A number that ZooKeeper passes over gives way to the default
+//     here too, with a warning.
 //   - All that is wrong is reported at once, each with its place.
 //   - Values of keys that hold secrets appear in no warning, error or listing.
 //
@@ -28,7 +29,7 @@
 //
 // Read config.go for the result, keys.go and propertykeys.go for the table
 // with key.go for its columns, parse.go, identify.go and complete.go for the
-// order of things, settings.go for the listing, member.go and membership.go for
+// order of things, suggest.go for keys that nobody knows, settings.go for the listing, member.go and membership.go for
 // server lines, docker.go and flags.go for the surroundings in which servers are
 // started, and syntax.go for the syntax.
 package config

@@ -8,6 +8,9 @@ import (
 	"zooid/wire"
 )
 
+// maxSID353 is the largest last byte of a SID whose sessions' ids are not below 0.
+const maxSID353 = 127
+
 // maxTTLServer is the largest SID whose sessions cannot be taken for TTL nodes.
 const maxTTLServer = 254
 
@@ -17,7 +20,7 @@ const maxTTLServer = 254
 func (c *Config) Identify(myid []byte) error {
 	e := &c.Ensemble
 	if myid != nil {
-		line, _, _ := strings.Cut(string(myid), "\n")
+		line, _, _ := strings.Cut(string(trimMark(myid)), "\n")
 		sid, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
 		if err != nil {
 			return fmt.Errorf("myid: %q is not a number", strings.TrimSpace(line))
@@ -41,11 +44,30 @@ func (c *Config) Identify(myid []byte) error {
 	}
 	if observer := self != nil && self.Observer; observer != e.Observer && len(e.Members.Members) > 0 {
 		if c.isSet("peerType") {
-			c.warnf("%s: peerType contradicts the server line, which counts", c.Source)
+			c.warnf("%s: peerType contradicts the server line, which counts", c.where("peerType"))
 		}
 		e.Observer = observer
 	}
+	c.warnOwners()
 	return c.settleTTL()
+}
+
+// warnOwners tells of members whose ephemerals would be taken for TTL nodes in
+// the form of ZooKeeper 3.5.3, in which every owner below 0 is one.
+func (c *Config) warnOwners() {
+	if !c.Tree.Emulate353 {
+		return
+	}
+	sids := []wire.SID{c.Ensemble.SID}
+	for i := range c.Ensemble.Members.Members {
+		sids = append(sids, c.Ensemble.Members.Members[i].SID)
+	}
+	for _, sid := range sids {
+		if sid >= 0 && byte(sid) > maxSID353 {
+			c.warnf("%s: DANGER: emulate353TTLNodes is true and there is a server %d: its sessions' ephemerals count as TTL nodes and outlive them; ids must be at most %d", c.where("emulate353TTLNodes"), sid, maxSID353)
+			return
+		}
+	}
 }
 
 // self finds this server's line. A server that runs alone without a myid is the
@@ -67,7 +89,7 @@ func (c *Config) settleClientPort(self *Member) error {
 		return nil
 	}
 	if static.Port != 0 && (static.Port != self.Client.Port || !static.wildcard() && static != self.Client) {
-		return fmt.Errorf("%s: the client port is %s by clientPort and %s by the line server.%d", c.Source, static, self.Client, self.SID)
+		return fmt.Errorf("%s: the client port is %s by clientPort and %s by the line server.%d", c.whereMember(self.SID), static, self.Client, self.SID)
 	}
 	c.Clients.Addr = self.Client
 	return nil
@@ -80,7 +102,7 @@ func (c *Config) settleTTL() error {
 		return nil
 	}
 	if c.isSet("extendedTypesEnabled") {
-		return fmt.Errorf("%s: with extendedTypesEnabled=true the server's id must be at most %d, and myid says %d", c.Source, maxTTLServer, c.Ensemble.SID)
+		return fmt.Errorf("%s: with extendedTypesEnabled=true the server's id must be at most %d, and myid says %d", c.where("extendedTypesEnabled"), maxTTLServer, c.Ensemble.SID)
 	}
 	c.Tree.ExtendedTypes = false
 	c.warnf("%s: TTL nodes are off, because the server's id is %d; they need one of at most %d", c.Source, c.Ensemble.SID, maxTTLServer)

@@ -19,6 +19,9 @@ type key struct {
 	// def is the value of an absent key, "" for none.
 	def    string
 	effect effect
+	// strict says of a system property that ZooKeeper does not start when its
+	// number is none. It takes the default of all others.
+	strict bool
 	// why is the reason beside inert and refused.
 	why string
 	// set takes the value over. It is nil for keys whose value nobody reads.
@@ -61,6 +64,14 @@ type remark string
 
 func (r remark) Error() string { return string(r) }
 
+// replaced is a remark on a value that was passed over for the default.
+type replaced struct {
+	def string
+	remark
+}
+
+func (r *replaced) Unwrap() error { return r.remark }
+
 // lookup finds the row of a key: its own, or the one with the longest prefix.
 func lookup(name string) *key {
 	best := -1
@@ -87,7 +98,7 @@ func (k *key) apply(c *Config, value string) error {
 		return errors.New(k.why)
 	}
 	if k.set != nil {
-		if err := k.set(c, value); err != nil {
+		if err := k.take(c, value); err != nil {
 			return err
 		}
 	}
@@ -96,6 +107,59 @@ func (k *key) apply(c *Config, value string) error {
 	}
 	return nil
 }
+
+// take hands a value to the key's setter. The number of a system property that
+// cannot be read, or not be meant, gives way to the default, as in ZooKeeper.
+func (k *key) take(c *Config, value string) error {
+	if k.place == inFile {
+		return k.set(c, value)
+	}
+	err := error(nil)
+	if _, other := strconv.Atoi(k.def); other == nil {
+		value, err = decimal(value)
+	}
+	if err == nil {
+		err = k.set(c, value)
+	}
+	var number *numberError
+	if k.strict || !errors.As(err, &number) {
+		return err
+	}
+	if k.def == "" {
+		return &replaced{"", remark(number.Error() + ", so it counts as absent, as in ZooKeeper")}
+	}
+	if err := k.set(c, k.def); err != nil {
+		return err
+	}
+	return &replaced{k.def, remark(fmt.Sprintf("%v, so the default %s holds, as in ZooKeeper", number, k.def))}
+}
+
+// decimal writes in decimal what Long.decode reads in another base: 0x10 and #10
+// are hexadecimal, 010 is octal. Other texts stay as they are.
+func decimal(value string) (string, error) {
+	sign, digits, base := "", value, 8
+	if strings.HasPrefix(digits, "-") || strings.HasPrefix(digits, "+") {
+		sign, digits = digits[:1], digits[1:]
+	}
+	switch {
+	case strings.HasPrefix(digits, "0x"), strings.HasPrefix(digits, "0X"):
+		digits, base = digits[2:], 16
+	case strings.HasPrefix(digits, "#"):
+		digits, base = digits[1:], 16
+	case len(digits) < 2 || digits[0] != '0':
+		return value, nil
+	}
+	n, err := strconv.ParseInt(sign+digits, base, 64)
+	if err != nil || strings.ContainsAny(digits, "+-") {
+		return "", &numberError{fmt.Sprintf("%q is not a whole number", value)}
+	}
+	return strconv.FormatInt(n, 10), nil
+}
+
+// numberError says that a value is no number, or none that can be meant.
+type numberError struct{ text string }
+
+func (e *numberError) Error() string { return e.text }
 
 // sameValue compares as far as case does not matter to the values of keys.
 func sameValue(a, b string) bool { return strings.EqualFold(a, b) }
@@ -218,9 +282,14 @@ func setPort(field func(*Config) *Addr) setter {
 	}
 }
 
-// setHost reads the address to listen on; brackets around IPv6 are taken off.
+// setHost reads the address to listen on; brackets around IPv6 are taken off. An
+// empty one stands for all addresses.
 func setHost(field func(*Config) *Addr) setter {
 	return func(c *Config, value string) (err error) {
+		if value == "" {
+			field(c).Host = ""
+			return remark("it is empty, so it means all addresses of this machine")
+		}
 		if strings.HasPrefix(value, "[") && strings.HasSuffix(value, "]") {
 			value = value[1 : len(value)-1]
 		}
@@ -230,7 +299,7 @@ func setHost(field func(*Config) *Addr) setter {
 }
 
 // parseNumber reads a decimal number, or a hexadecimal one behind 0x, as Java's
-// system properties may be written.
+// system properties may be written. Its error is a numberError.
 func parseNumber(value string, least, most int64) (int64, error) {
 	digits, base := value, 10
 	if rest, ok := strings.CutPrefix(strings.ToLower(value), "0x"); ok {
@@ -238,10 +307,10 @@ func parseNumber(value string, least, most int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(digits, base, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || base == 16 && strings.ContainsAny(digits, "+-") {
-		return 0, fmt.Errorf("%q is not a whole number", value)
+		return 0, &numberError{fmt.Sprintf("%q is not a whole number", value)}
 	}
 	if err != nil || n < least || n > most {
-		return 0, fmt.Errorf("%s is not between %d and %d", value, least, most)
+		return 0, &numberError{fmt.Sprintf("%s is not between %d and %d", value, least, most)}
 	}
 	return n, nil
 }

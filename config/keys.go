@@ -109,19 +109,23 @@ func setPeerType(c *Config, value string) (err error) {
 	return err
 }
 
-// authProviders are the classes that authProvider.N may name.
+// authProviders are the classes of ZooKeeper that authProvider.N may name. Digest
+// and ip are served. Whoever relies on a certificate or on SASL is told that it
+// keeps nobody out here.
 var authProviders = map[string]error{
 	"org.apache.zookeeper.server.auth.DigestAuthenticationProvider":   nil,
 	"org.apache.zookeeper.server.auth.IPAuthenticationProvider":       nil,
-	"org.apache.zookeeper.server.auth.X509AuthenticationProvider":     remark("no effect: TLS is not served yet, so no client can show a certificate"),
+	"org.apache.zookeeper.server.auth.X509AuthenticationProvider":     errors.New(noTLS),
 	"org.apache.zookeeper.server.auth.SASLAuthenticationProvider":     errors.New(noSASL),
-	"org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider": errors.New("the scheme ensemble is not served yet, and a client of another ensemble would come in"),
+	"org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider": remark("no effect: the scheme ensemble is not served yet, and clients of other ensembles come in"),
 }
 
+// setAuthProvider warns of a class that is not there, as ZooKeeper does: its
+// scheme is then unknown, and whoever asks for it is refused.
 func setAuthProvider(_ *Config, value string) error {
 	err, known := authProviders[value]
 	if !known {
-		return fmt.Errorf("there is no authentication provider %q", value)
+		return remark(fmt.Sprintf("no effect: there is no authentication provider %q, so its scheme is unknown, as in ZooKeeper without that class", value))
 	}
 	return err
 }

@@ -21,6 +21,9 @@ type Member struct {
 	ClientStatic bool
 }
 
+// key is the key of the member's line.
+func (m *Member) key() string { return fmt.Sprintf("server.%d", m.SID) }
+
 // MemberAddr is one address of a member towards the others.
 type MemberAddr struct {
 	Host         string // a name or an address, as in Addr

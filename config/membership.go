@@ -27,6 +27,16 @@ type Membership struct {
 // ParseMembership reads a configuration text: the content of /zookeeper/config,
 // of a dynamic configuration file, or of a configuration sent between servers.
 func ParseMembership(text []byte, multiAddress bool) (*Membership, error) {
+	list, err := parseDynamic(text)
+	if err != nil {
+		return nil, err
+	}
+	return buildMembership(list, multiAddress, func(p property) string { return fmt.Sprintf("line %d", p.line) })
+}
+
+// parseDynamic reads the properties of a text that has a membership and nothing
+// else.
+func parseDynamic(text []byte) ([]property, error) {
 	list, err := parseProperties(text)
 	if err != nil {
 		return nil, err
@@ -36,7 +46,7 @@ func ParseMembership(text []byte, multiAddress bool) (*Membership, error) {
 			return nil, fmt.Errorf("line %d: %s is not a key of a dynamic configuration", p.line, p.key)
 		}
 	}
-	return buildMembership(list, multiAddress, func(p property) string { return fmt.Sprintf("line %d", p.line) })
+	return list, nil
 }
 
 // isMembershipKey says whether a key belongs to the dynamic configuration.
@@ -49,14 +59,21 @@ func isMembershipKey(key string) bool {
 func buildMembership(list []property, multiAddress bool, where func(property) string) (*Membership, error) {
 	m := new(Membership)
 	var errs []error
+	places := map[string]string{} // of a line, by its key as it is usually spelled
 	for _, p := range lastOfEach(list) {
 		if err := m.add(p.key, p.value, multiAddress); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", where(p), p.key, err))
 		}
+		kind, number, _ := strings.Cut(p.key, ".")
+		if id, err := strconv.ParseInt(number, 10, 64); err == nil {
+			places[fmt.Sprintf("%s.%d", kind, id)] = where(p)
+		}
 	}
 	if errs == nil {
 		slices.SortFunc(m.Members, func(a, b Member) int { return cmp.Compare(a.SID, b.SID) })
-		errs = append(errs, m.checkGroups())
+		if key, err := m.checkGroups(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", places[key], key, err))
+		}
 	}
 	return m, errors.Join(errs...)
 }
@@ -111,35 +128,38 @@ func (m *Membership) hierarchical() {
 }
 
 // checkGroups checks that each participant is in one group and completes the
-// weights, for which 1 is the default.
-func (m *Membership) checkGroups() error {
+// weights, for which 1 is the default. With an error it gives the key of the line
+// that is wrong.
+func (m *Membership) checkGroups() (key string, err error) {
 	if m.Groups == nil {
-		return nil
+		return "", nil
 	}
 	groupOf := map[wire.SID]int64{}
 	for _, gid := range slices.Sorted(maps.Keys(m.Groups)) {
+		key := fmt.Sprintf("group.%d", gid)
 		for _, sid := range m.Groups[gid] {
 			if other, ok := groupOf[sid]; ok {
-				return fmt.Errorf("server %d is in group %d and in group %d", sid, other, gid)
+				return key, fmt.Errorf("server %d is in group %d and in group %d", sid, other, gid)
 			}
 			if m.Member(sid) == nil {
-				return fmt.Errorf("group.%d names server %d, for which there is no line", gid, sid)
+				return key, fmt.Errorf("it names server %d, for which there is no line", sid)
 			}
 			groupOf[sid] = gid
 		}
 	}
-	for _, member := range m.Members {
+	for i := range m.Members {
+		member := &m.Members[i]
 		if member.Observer {
 			continue
 		}
 		if _, ok := groupOf[member.SID]; !ok {
-			return fmt.Errorf("server %d is in no group", member.SID)
+			return member.key(), fmt.Errorf("server %d is in no group: where there are lines group.N or weight.N, one of the groups must name it", member.SID)
 		}
 		if _, ok := m.Weights[member.SID]; !ok {
 			m.Weights[member.SID] = 1
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // Member finds a member; nil if there is none with that number.

@@ -20,9 +20,9 @@ func TestParseMembership(t *testing.T) {
 		{"two spellings of a number", "server.1=a:1:2\nserver.01=b:1:2", false, "error: line 2: server.01: there are two lines for server 1"},
 		{"groups", "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer\ngroup.1=1\ngroup.2=2\nweight.2=0", false,
 			"server.1=a:1:2:participant\nserver.2=b:1:2:participant\nserver.3=c:1:2:observer\ngroup.1=1\ngroup.2=2\nweight.1=1\nweight.2=0\nversion=0"},
-		{"in two groups", "server.1=a:1:2\ngroup.1=1\ngroup.2=1", false, "error: server 1 is in group 1 and in group 2"},
-		{"in no group", "server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1", false, "error: server 2 is in no group"},
-		{"stranger in a group", "server.1=a:1:2\ngroup.1=1:2", false, "error: group.1 names server 2, for which there is no line"},
+		{"in two groups", "server.1=a:1:2\ngroup.1=1\ngroup.2=1", false, "error: line 3: group.2: server 1 is in group 1 and in group 2"},
+		{"in no group", "server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1", false, "error: line 2: server.2: server 2 is in no group: where there are lines group.N or weight.N, one of the groups must name it"},
+		{"stranger in a group", "server.1=a:1:2\ngroup.1=1:2", false, "error: line 2: group.1: it names server 2, for which there is no line"},
 		{"group of words", "group.1=a", false, `error: line 1: group.1: "a" is not a server's number`},
 		{"negative weight", "weight.1=-1", false, `error: line 1: weight.1: "-1" is not a weight`},
 		{"bad number", "server.a=a:1:2", false, `error: line 1: server.a: "a" is not a number`},
@@ -77,9 +77,9 @@ func TestComplete(t *testing.T) {
 		{"the same IPv6 address, spelled otherwise", limits + "server.1=[::1]:1:2\nserver.2=[0:0::1]:1:3", "have the same address [0:0:0:0:0:0:0:1]:1", ""},
 		{"twice in a line", three + "multiAddress.enabled=true\nserver.1=a:1:2|a:1:3", "server.1: a:1 stands there twice", ""},
 		{"port 0", three + "server.1=a:0:3888", "server.1: port 0", ""},
-		{"a number too large", three + "server.1=a:2888:3888\nserver.256=d:2888:3888:observer", "server.256: a server's number must be from 0 to 255", ""},
-		{"a number below 0", three + "server.1=a:2888:3888\nserver.-1=d:2888:3888", "server.-1: a server's number must be from 0 to 255", ""},
-		{"the last number", three + "server.1=a:2888:3888\nserver.255=d:2888:3888:observer", "", ""},
+		{"a number above 255", three + "server.1=a:2888:3888\nserver.256=d:2888:3888:observer", "", ""},
+		{"numbers that end in the same byte", three + "server.1=a:2888:3888\nserver.258=d:2888:3888:observer", "", "zoo.cfg:8: server.258: its sessions' ids begin like those of server.2"},
+		{"a number below 0", three + "server.1=a:2888:3888\nserver.-1=d:2888:3888", "zoo.cfg:8: server.-1: a server's number must not be below 0", ""},
 		{"clients on the quorum port", three + "server.1=a:2181:3888", "server.1: port 2181 is to be for clients and for the other servers", ""},
 		{"clients on the election port", three + "server.1=a:2888:2181", "server.1: port 2181", ""},
 		{"the same port of another address", three + "clientPortAddress=10.0.0.1\nserver.1=10.0.0.2:2181:3888", "", ""},
@@ -89,7 +89,7 @@ func TestComplete(t *testing.T) {
 		{"only an observer's and a stranger's votes count", three + "server.1=a:2888:3888\nserver.4=d:2888:3888:observer\ngroup.1=1:2:3\n" +
 			"weight.1=0\nweight.2=0\nweight.3=0\nweight.4=1\nweight.5=1", "there would never be a leader", ""},
 		{"alone, whatever the line says", "server.1=a:0:2181", "", ""},
-		{"all that is wrong", three + "server.1=b:2888:0", "server.1: port 0 is none that the others could connect to\nzoo.cfg: server.1 and server.2", ""},
+		{"all that is wrong", three + "server.1=b:2888:0", "server.1: port 0 is none that the others could connect to\nzoo.cfg:5: server.1 and server.2", ""},
 		{"dynamic file not read", "dynamicConfigFile=/conf/zoo.cfg.dynamic", "/conf/zoo.cfg.dynamic was not read", ""},
 	}
 	for _, test := range tests {
@@ -119,10 +119,11 @@ func TestSetDynamic(t *testing.T) {
 	}{
 		{"version in the name", "/conf/zoo.cfg.dynamic.100000000", "server.1=h:1:2:participant;2182", "server.1=h:1:2:participant;0.0.0.0:2182\nversion=100000000"},
 		{"no version", "/conf/zoo.cfg.dynamic", "server.1=h:1:2", "server.1=h:1:2:participant\nversion=0"},
-		{"version in the file", "zoo.dyn", "server.1=h:1:2\nversion=5", "error: zoo.dyn: the version of a dynamic configuration stands in the file's name, not in the file"},
+		{"version in the file", "zoo.dyn", "server.1=h:1:2\nversion=5", "error: zoo.dyn:2: version: the version of a dynamic configuration stands in the file's name, not in the file"},
 		{"unknown key", "zoo.dyn", "tickTime=5", "error: zoo.dyn: line 1: tickTime is not a key of a dynamic configuration"},
-		{"observers only", "zoo.dyn", "server.1=h:1:2:observer", "error: zoo.cfg: there are observers and no participants"},
-		{"nobody in an ensemble", "zoo.dyn", "", "version=0"},
+		{"observers only", "zoo.dyn", "server.1=h:1:2:observer", "error: zoo.dyn:1: server.1: there are observers and no participants"},
+		{"empty", "zoo.dyn", "", "error: zoo.dyn: there is no line server.N in it, and dynamicConfigFile says that the servers stand there"},
+		{"wrong line", "zoo.dyn", "\nserver.1=h:1", "error: zoo.dyn:2: server.1: \"h:1\" is not of the form host:port:port[:participant|:observer][;[host:]port]"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

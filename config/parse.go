@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"zooid/wire"
 )
 
 // given is a key that somebody set, and where.
@@ -131,30 +134,25 @@ func (p *parser) apply() {
 	for _, g := range p.given {
 		k := lookup(g.name)
 		if k == nil {
-			p.c.warnf("%s: unknown key %q: no effect%s", g.where, g.name, meant(g.name))
+			p.c.warnf("%s: unknown key %q: no effect%s", g.where, g.name, suggest(g.name))
 			p.c.list(g, "unknown, no effect")
 			continue
 		}
 		var hint remark
-		switch err := k.apply(p.c, g.value); {
+		err := k.apply(p.c, g.value)
+		switch {
 		case errors.As(err, &hint):
 			p.c.warnf("%s: %s: %s", g.where, g.name, hint)
 		case err != nil:
 			p.errorf("%s: %s: %w", g.where, g.name, err)
 		}
-		p.c.list(g, k.effect.String())
-	}
-}
-
-// meant suggests the key that somebody may have had in mind.
-func meant(name string) string {
-	short := strings.TrimPrefix(name, "zookeeper.")
-	for i := range keys {
-		if strings.EqualFold(keys[i].name, short) {
-			return ", write " + keys[i].name
+		effect := k.effect.String()
+		var passed *replaced
+		if errors.As(err, &passed) {
+			effect = "passed over, " + cmp.Or(passed.def, "nothing") + " holds"
 		}
+		p.c.list(g, effect)
 	}
-	return ""
 }
 
 // membership reads the server lines of zoo.cfg.
@@ -167,28 +165,39 @@ func (p *parser) membership(list []property) {
 		}
 		return
 	}
-	members, err := buildMembership(list, e.MultiAddress, p.line)
+	members, err := p.c.readMembers(list, p.line)
 	if err == nil {
 		err = p.c.join(members)
 	}
 	if err != nil {
 		p.errs = append(p.errs, err)
 	}
+}
+
+// readMembers reads the lines of a membership, which are then among the settings.
+func (c *Config) readMembers(list []property, where func(property) string) (*Membership, error) {
 	for _, prop := range lastOfEach(list) {
-		p.c.list(given{prop.key, prop.value, p.line(prop)}, ensemble.String())
+		c.list(given{prop.key, prop.value, where(prop)}, ensemble.String())
 	}
+	return buildMembership(list, c.Ensemble.MultiAddress, where)
 }
 
 // SetDynamic reads the file that DynamicConfigFile names. Its version is the
 // hexadecimal number behind the last dot of its name, 0 if there is none.
 func (c *Config) SetDynamic(text []byte) error {
 	name := c.Ensemble.DynamicConfigFile
-	members, err := ParseMembership(text, c.Ensemble.MultiAddress)
+	list, err := parseDynamic(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if members.Version != 0 {
-		return fmt.Errorf("%s: the version of a dynamic configuration stands in the file's name, not in the file", name)
+	members, err := c.readMembers(list, func(p property) string { return fmt.Sprintf("%s:%d", name, p.line) })
+	switch {
+	case err != nil:
+		return err
+	case members.Version != 0:
+		return fmt.Errorf("%s: version: the version of a dynamic configuration stands in the file's name, not in the file", c.where("version"))
+	case len(members.Members) == 0:
+		return fmt.Errorf("%s: there is no line server.N in it, and dynamicConfigFile says that the servers stand there", name)
 	}
 	if suffix := path.Ext(name); suffix != "" {
 		if v := (&Membership{}); v.add("version", suffix[1:], false) == nil {
@@ -206,24 +215,49 @@ func (c *Config) join(members *Membership) error {
 	voters := members.Participants()
 	observers := len(members.Members) - voters
 	switch {
-	case voters == 0 && !e.StandaloneEnabled:
-		return fmt.Errorf("%s: standaloneEnabled is false, so there must be a server line with a participant", c.Source)
 	case voters == 0 && observers > 0:
-		return fmt.Errorf("%s: there are observers and no participants", c.Source)
+		return fmt.Errorf("%s: there are observers and no participants", c.whereObserver())
+	case voters == 0 && !e.StandaloneEnabled:
+		return fmt.Errorf("%s: standaloneEnabled is false, so there must be a server line with a participant", c.where("standaloneEnabled"))
 	case voters == 1 && observers > 0 && e.StandaloneEnabled:
-		return fmt.Errorf("%s: there are observers and one participant, which runs alone unless standaloneEnabled is false", c.Source)
+		return fmt.Errorf("%s: there are observers and one participant, which runs alone unless standaloneEnabled is false", c.whereObserver())
 	case !c.Distributed():
 		return nil
 	case e.InitLimitTicks == 0:
-		return fmt.Errorf("%s: initLimit is not set, and an ensemble needs it", c.Source)
+		return fmt.Errorf("%s: initLimit is not set, and an ensemble needs it", c.where("initLimit"))
 	case e.SyncLimitTicks == 0:
-		return fmt.Errorf("%s: syncLimit is not set, and an ensemble needs it", c.Source)
+		return fmt.Errorf("%s: syncLimit is not set, and an ensemble needs it", c.where("syncLimit"))
 	case voters <= 2:
 		c.warnf("%s: %d participants: no failure of a server is tolerated, at least 3 are needed for that", c.Source, voters)
 	case voters%2 == 0:
 		c.warnf("%s: %d participants tolerate no more failures than %d; an odd number is better", c.Source, voters, voters-1)
 	}
+	c.warnAlike()
 	return nil
+}
+
+// whereObserver is the place and the key of the first line of an observer.
+func (c *Config) whereObserver() string {
+	for i := range c.Ensemble.Members.Members {
+		if m := &c.Ensemble.Members.Members[i]; m.Observer {
+			return c.whereMember(m.SID) + ": " + m.key()
+		}
+	}
+	return c.Source
+}
+
+// warnAlike tells of members whose sessions begin with the same byte, which is
+// all that an id has of its server. ZooKeeper takes them too. The rest of an id
+// is the time of the server's start, so that two are alike by chance only.
+func (c *Config) warnAlike() {
+	owner := map[byte]wire.SID{}
+	for i := range c.Ensemble.Members.Members {
+		sid := c.Ensemble.Members.Members[i].SID
+		if other, taken := owner[byte(sid)]; taken {
+			c.warnf("%s: server.%d: its sessions' ids begin like those of server.%d: the ids of two servers should differ in their last byte", c.whereMember(sid), sid, other)
+		}
+		owner[byte(sid)] = sid
+	}
 }
 
 // derive fills in what follows from other keys and checks them together.
@@ -242,29 +276,29 @@ func (p *parser) derive() {
 		c.Storage.LogBudgetBytes = logBudgetBytes
 	}
 	if c.Clients.Addr.Port == 0 && c.Clients.Addr.Host != "" {
-		p.errorf("%s: clientPortAddress is set but clientPort is not", c.Source)
+		p.errorf("%s: clientPortAddress is set but clientPort is not", c.where("clientPortAddress"))
 	}
 	p.deriveSessions()
 	if e := &c.Ensemble; e.NotifyMax < e.NotifyMin {
-		c.warnf("%s: fastleader.maxNotificationInterval (%v) is raised to fastleader.minNotificationInterval (%v)", c.Source, e.NotifyMax, e.NotifyMin)
+		c.warnf("%s: fastleader.maxNotificationInterval (%v) is raised to fastleader.minNotificationInterval (%v)", c.where("fastleader.maxNotificationInterval"), e.NotifyMax, e.NotifyMin)
 		e.NotifyMax = e.NotifyMin
 	}
 	if c.Metrics.Prometheus && c.Metrics.Addr.Port == 0 {
-		p.errorf("%s: metricsProvider.httpPort must not be 0", c.Source)
+		p.errorf("%s: metricsProvider.httpPort must not be 0", c.where("metricsProvider.httpPort"))
 	}
 	if !strings.HasPrefix(c.Admin.CommandURL, "/") {
-		p.errorf("%s: admin.commandURL: %q does not begin with a slash", c.Source, c.Admin.CommandURL)
+		p.errorf("%s: admin.commandURL: %q does not begin with a slash", c.where("admin.commandURL"), c.Admin.CommandURL)
 	}
 	if c.Auth.Enforce && len(c.Auth.EnforceSchemes) == 0 {
-		p.errorf("%s: enforce.auth.enabled is true, so enforce.auth.schemes must name a scheme", c.Source)
+		p.errorf("%s: enforce.auth.enabled is true, so enforce.auth.schemes must name a scheme", c.where("enforce.auth.enabled"))
 	}
 	if d := c.Auth.SuperDigest; d != "" && !strings.Contains(d, ":") {
-		c.warnf("%s: DigestAuthenticationProvider.superDigest is not of the form user:hash, so nobody is super", c.Source)
+		c.warnf("%s: DigestAuthenticationProvider.superDigest is not of the form user:hash, so nobody is super", c.where("DigestAuthenticationProvider.superDigest"))
 	}
 }
 
 func (p *parser) deriveSessions() {
-	s := &p.c.Sessions
+	c, s := p.c, &p.c.Sessions
 	if s.TimeoutMin < 0 {
 		s.TimeoutMin = 2 * s.Tick
 	}
@@ -272,9 +306,22 @@ func (p *parser) deriveSessions() {
 		s.TimeoutMax = 20 * s.Tick
 	}
 	if s.TimeoutMin > s.TimeoutMax {
-		p.errorf("%s: minSessionTimeout (%v) is larger than maxSessionTimeout (%v)", p.c.Source, s.TimeoutMin, s.TimeoutMax)
+		p.errorf("%s: minSessionTimeout (%v) is larger than maxSessionTimeout (%v)%s", c.whereFirst("minSessionTimeout", "maxSessionTimeout", "tickTime"),
+			s.TimeoutMin, s.TimeoutMax, c.unsetFollow("minSessionTimeout", "maxSessionTimeout"))
 	}
 	if s.TimeoutMax > math.MaxInt32*time.Millisecond {
-		p.errorf("%s: tickTime is so large that maxSessionTimeout (%v) does not fit in 32 bits of milliseconds", p.c.Source, s.TimeoutMax)
+		p.errorf("%s: tickTime is so large that maxSessionTimeout (%v) does not fit in 32 bits of milliseconds", c.where("tickTime"), s.TimeoutMax)
 	}
+}
+
+// unsetFollow says which of the bounds of session timeouts follows from tickTime,
+// because nobody has set it.
+func (c *Config) unsetFollow(least, most string) string {
+	switch {
+	case !c.isSet(least):
+		return ": " + least + " is not set and is twice tickTime"
+	case !c.isSet(most):
+		return ": " + most + " is not set and is 20 times tickTime"
+	}
+	return ""
 }

@@ -94,7 +94,7 @@ const noCommands = "the AdminServer's commands are not served yet"
 
 var treeKeys = []key{
 	{name: "extendedTypesEnabled", def: "true", set: setBoolean(func(c *Config) *bool { return &c.Tree.ExtendedTypes })},
-	{name: "emulate353TTLNodes", def: "false", effect: refused, why: "TTL nodes in the form of ZooKeeper 3.5.3 are not read; let a later ZooKeeper rewrite them first"},
+	{name: "emulate353TTLNodes", def: "false", set: setBoolean(func(c *Config) *bool { return &c.Tree.Emulate353 })},
 	{name: "enforceQuota", def: "false", set: setBoolean(func(c *Config) *bool { return &c.Tree.EnforceQuota })},
 	{name: "skipACL", def: "no", set: setSkipACL},
 	{name: "enableEagerACLCheck", def: "false", effect: inert, why: "every request is checked before anything is made of it"},
@@ -164,7 +164,7 @@ var threadKeys = []key{
 var memberKeys = []key{
 	{name: "leaderServes", def: "yes", effect: inert, why: "a leader serves clients like every other member"},
 	{name: "tcpKeepAlive", def: "false", effect: ensemble, set: setBoolean(func(c *Config) *bool { return &c.Ensemble.KeepAlive })},
-	{name: "cnxTimeout", def: "5000", effect: ensemble, set: setDuration(time.Millisecond, 1, func(c *Config) *time.Duration { return &c.Ensemble.ElectionDial })},
+	{name: "cnxTimeout", def: "5000", effect: ensemble, strict: true, set: setDuration(time.Millisecond, 1, func(c *Config) *time.Duration { return &c.Ensemble.ElectionDial })},
 	{name: "quorumCnxnTimeoutMs", def: "-1", effect: ensemble, set: setDuration(time.Millisecond, math.MinInt32, func(c *Config) *time.Duration { return &c.Ensemble.ElectionGreet })},
 	{name: "electionPortBindRetry", def: "3", effect: ensemble, set: setNumber(0, math.MaxInt32, func(c *Config) *int { return &c.Ensemble.BindTries })},
 	{name: "fastleader.minNotificationInterval", def: "200", effect: ensemble, set: setDuration(time.Millisecond, 1, func(c *Config) *time.Duration { return &c.Ensemble.NotifyMin })},

@@ -26,6 +26,30 @@ func (c *Config) isSet(name string) bool {
 	return slices.ContainsFunc(c.settings, func(s Setting) bool { return s.Key == name })
 }
 
+// where is the place at which a key was set, the source of all if nobody set it.
+func (c *Config) where(name string) string {
+	for i := len(c.settings) - 1; i >= 0; i-- {
+		if c.settings[i].Key == name {
+			return c.settings[i].Where
+		}
+	}
+	return c.Source
+}
+
+// whereFirst is the place of the first of some keys that somebody has set.
+func (c *Config) whereFirst(names ...string) string {
+	for _, name := range names {
+		if c.isSet(name) {
+			return c.where(name)
+		}
+	}
+	return c.Source
+}
+
+// Where is the place at which a key was set, for messages of those who judge its
+// value: file and line, or the option. It is the file for a key that is not set.
+func (c *Config) Where(name string) string { return c.where(name) }
+
 // Settings lists what was set, in the order in which it was read, and then the
 // defaults of all other keys that have a value.
 func (c *Config) Settings() []Setting {

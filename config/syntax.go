@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,15 +18,22 @@ type property struct {
 // parseProperties reads text as java.util.Properties does: ISO-8859-1 bytes,
 // \uXXXX and other escapes, comments, continuation lines, and '=', ':' or white
 // space between key and value. Like ZooKeeper it then trims keys and values.
-// Duplicates are kept, in order.
+// Duplicates are kept, in order. The mark with which some editors begin a file
+// in UTF-8 is skipped, though to ZooKeeper it is part of the first key.
 func parseProperties(text []byte) ([]property, error) {
-	list, err := scanProperties(text)
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, errors.New("line 1: the text is in UTF-16: save it as ASCII or UTF-8")
+	}
+	list, err := scanProperties(trimMark(text))
 	for i := range list {
 		list[i].key = javaTrim(list[i].key)
 		list[i].value = javaTrim(list[i].value)
 	}
 	return list, err
 }
+
+// trimMark takes off the byte order mark of UTF-8.
+func trimMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
 
 // scanProperties is java.util.Properties.load, untrimmed.
 func scanProperties(text []byte) (list []property, err error) {

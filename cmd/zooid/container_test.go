@@ -174,7 +174,8 @@ func TestContainerNumber(t *testing.T) {
 		{"no number", "zoo1", "", servers, `ZOO_MY_ID: "zoo1" is not a number`},
 		{"no number, with a file", "zoo1", "1\n", servers, `ZOO_MY_ID: "zoo1" is not a number`},
 		{"a file without a number", "1", "\n", servers, `myid: "" is not a number`},
-		{"too large", "256", "", servers + " server.256=d:2888:3888;2181", "a server's number must be from 0 to 255"},
+		{"a large one", "300", "", servers + " server.300=d:2888:3888;2181", ""},
+		{"below 0", "-1", "", servers + " server.-1=d:2888:3888;2181", "a server's number must not be below 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			env := container(t, "ZOO_MY_ID="+c.variable, c.servers)

@@ -137,7 +137,7 @@ func (p *process) start() error {
 	}
 	t := &p.cfg.Tree
 	p.store.Tree().SetRules(znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
-		ExtendedTypes: t.ExtendedTypes, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest})
+		ExtendedTypes: t.ExtendedTypes, Emulate353: t.Emulate353, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest})
 	p.makeServer(registry)
 	if err := p.makeMember(); err != nil {
 		return withCode(exitDataDir, err)
