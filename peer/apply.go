@@ -83,7 +83,7 @@ func (p *Peer) match(txn *wire.Txn) pending {
 		return q
 	}
 	r := p.learner.awaited[0].r
-	if txn.Zxid <= p.learner.awaited[0].above || r.Session != txn.Session || r.Cxid != txn.Cxid || !sameKind(r.Op, txn.Op) {
+	if txn.Zxid <= p.learner.awaited[0].above || r.Session != txn.Session || r.Cxid != txn.Cxid && r.Op != wire.OpCreateSession || !sameKind(r.Op, txn.Op) {
 		return q
 	}
 	q.conn, q.op = r.Conn, r.Op

@@ -69,7 +69,7 @@ func (p *Peer) createLocal(a attachment) {
 
 // attachLocal judges a re-attachment to a local session.
 func (p *Peer) attachLocal(a attachment) {
-	ok := p.cfg.Keys.Check(a.id, a.passwd, session.CxidJava) && p.local.tracker.Touch(a.id, p.ceiling())
+	ok := p.keys.Check(a.id, a.passwd, session.CxidJava) && p.local.tracker.Touch(a.id, p.ceiling())
 	if ok {
 		p.local.sessions[a.id].timeoutMs = a.timeoutMs
 		p.local.tracker.SetTimeout(a.id, a.timeoutMs)

@@ -106,7 +106,7 @@ func newWorld(t *testing.T, cfg Config, voters, n int) *world {
 		e.Members = append(e.Members, zab.Member{SID: wire.SID(i), Observer: i > voters})
 	}
 	w.cfg.Zab = zab.Config{Ensemble: e, TickMs: testTick, InitLimit: 10, SyncLimit: 5, MinNotifyMs: 200, MaxNotifyMs: 60_000,
-		FinalizeMs: 200, MaxEpochWaitMs: -1, DialTries: 5, DiffBytes: cfg.Zab.DiffBytes, RecentBytes: cfg.Zab.RecentBytes}
+		FinalizeMs: 200, MaxEpochWaitMs: -1, DialTries: 5, DiffBytes: cfg.Zab.DiffBytes, RecentBytes: cfg.Zab.RecentBytes, Secret: cfg.Zab.Secret}
 	w.cfg.Keys = session.NewKeys([]byte("k"))
 	for _, m := range e.Members {
 		w.members[m.SID] = &member{sid: m.SID}

@@ -10,7 +10,7 @@ import (
 // Config is what a peer is told about its place and its rules.
 type Config struct {
 	Zab  zab.Config
-	Keys session.Keys // passwords of the sessions of a member alone
+	Keys session.Keys // passwords of sessions, of the secret on this member's disk
 
 	// SweepMs is the pause between two searches for empty containers and for
 	// TTL nodes past their time; SweepMax the most deletions a minute;
@@ -53,6 +53,8 @@ type Peer struct {
 	cfg   Config
 	tree  *znode.Tree
 	alone bool
+	// keys are those of the secret that the ensemble shares in this role.
+	keys session.Keys
 
 	// nowMs is the time of the last Tick, timeMs the wall clock at that time: it
 	// is set whenever a call says it, and goes with nowMs in between.
@@ -103,6 +105,7 @@ func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
 		cfg:     cfg,
 		tree:    tree,
 		alone:   cfg.Zab.Ensemble == nil,
+		keys:    cfg.Keys,
 		timeMs:  unixMs,
 		role:    zab.RoleChange{State: wire.Looking},
 		told:    Serving{State: wire.Looking},

@@ -85,7 +85,7 @@ func (s *transcript) attach(t *testing.T, d *datadriven.TestData) {
 		}
 	}
 	sid := parseSession(t, id)
-	p := s.peer.Password(sid)
+	p := s.peer.Password(sid, session.CxidKeyed)
 	switch passwd {
 	case "wrong":
 		p[0] ^= 1

@@ -92,7 +92,7 @@ func (p *Peer) Ready() Ready {
 // Empty tells whether there is nothing to do.
 func (r *Ready) Empty() bool {
 	return len(r.Entries) == 0 && len(r.Sends) == 0 && len(r.Notices) == 0 &&
-		r.Truncate == nil && r.SaveEpochs == nil && r.Install == nil && r.Dial == nil && !r.ConnectAll &&
+		r.Truncate == nil && r.SaveEpochs == nil && r.SaveSecret == "" && r.Install == nil && r.Dial == nil && !r.ConnectAll &&
 		len(r.Snapshots) == 0 && len(r.Reads) == 0 && len(r.Close) == 0 && r.Failed == "" &&
 		len(r.Attached) == 0 && len(r.Dropped) == 0 && r.Serving == nil && !r.WantAttached && !r.WantTouched && r.Broken == nil
 }

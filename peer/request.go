@@ -77,6 +77,9 @@ func (p *Peer) propose(r *znode.Request, origin wire.SID) bool {
 	if !p.alone {
 		p.admit(r, origin)
 	}
+	if r.Op == wire.OpCreateSession {
+		p.choosePassword(r)
+	}
 	txn := p.leader.view.Prepare(r, z, p.timeMs)
 	q := pending{txn: txn, conn: r.Conn, op: r.Op, r: r}
 	if zab.Mistaken(zab.ReplyBeforeCommit) {

@@ -61,6 +61,9 @@ func (p *Peer) beginRole(r *zab.RoleChange) {
 		p.endRole(r.Reason)
 	}
 	p.role = *r
+	if secret := p.Secret(); secret != "" {
+		p.keys = session.NewKeys([]byte(secret))
+	}
 	p.learner = learner{touched: map[wire.SessionID]int32{}, timeouts: map[wire.SessionID]int32{}, reported: p.learner.reported}
 	// What the last role left open is looked for in the history of this one.
 	p.learner.awaited, p.holding.unsure = p.holding.unsure, nil

@@ -44,9 +44,9 @@ func (p *Peer) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeo
 func (p *Peer) supersede(a attachment) {
 	_, scheme, ok := p.tree.Session(a.id)
 	if !ok {
-		scheme = session.CxidJava // this member may be behind
+		scheme = session.CxidUnknown // this member may lag
 	}
-	if a.conn <= p.latest[a.id] || !p.cfg.Keys.Check(a.id, a.passwd, scheme) {
+	if a.conn <= p.latest[a.id] || !p.keys.Check(a.id, a.passwd, scheme) {
 		return
 	}
 	p.latest[a.id] = a.conn
@@ -70,12 +70,12 @@ func (p *Peer) attach(a attachment) {
 
 // createSession has a new session entered in the table.
 //
-// The cxid, which nobody else reads, tells how the session's password is made.
-// In an ensemble it is ZooKeeper's, since every member must be able to check it,
-// Java ones included.
+// The cxid, which nobody else reads, tells how the session's password is made:
+// from the secret if every member has that, else as ZooKeeper does, for every
+// member must be able to check it. In an ensemble the leader has the last word.
 func (p *Peer) createSession(a attachment) {
 	r := &znode.Request{Conn: a.conn, Session: p.ids.Next(), Cxid: session.CxidJava, Op: wire.OpCreateSession, TimeoutMs: a.timeoutMs}
-	if p.alone {
+	if p.alone || p.SharesSecret() {
 		r.Cxid = session.CxidKeyed
 	}
 	switch {
@@ -86,12 +86,21 @@ func (p *Peer) createSession(a attachment) {
 	}
 }
 
-// Password is what a client of a session that was made here is given.
-func (p *Peer) Password(id wire.SessionID) [16]byte {
-	if p.alone {
-		return p.cfg.Keys.Password(id)
+// Password is what the client of a session that was made here is given; cxid is
+// that of its createSession txn.
+func (p *Peer) Password(id wire.SessionID, cxid int32) [16]byte {
+	if cxid == session.CxidKeyed {
+		return p.keys.Password(id)
 	}
 	return session.JavaPassword(id)
+}
+
+// choosePassword has the last word on how the password of a new session is made:
+// a learner may not know that a member of ZooKeeper's has joined.
+func (p *Peer) choosePassword(r *znode.Request) {
+	if r.Cxid == session.CxidKeyed && !p.alone && !p.SharesSecret() {
+		r.Cxid = session.CxidJava
+	}
 }
 
 // denial is a session that this leader does not know. Nobody is told so before a
@@ -134,7 +143,7 @@ func (p *Peer) attaches(a attachment) bool {
 	_, scheme, ok := p.tree.Session(a.id)
 	// A session whose end is under way because its time is over cannot be
 	// touched, and is as good as gone.
-	if !ok || !p.cfg.Keys.Check(a.id, a.passwd, scheme) || !p.leader.tracker.Touch(a.id, p.ceiling()) {
+	if !ok || !p.keys.Check(a.id, a.passwd, scheme) || !p.leader.tracker.Touch(a.id, p.ceiling()) {
 		return false
 	}
 	p.leader.tracker.SetTimeout(a.id, a.timeoutMs)
@@ -158,19 +167,25 @@ func (p *Peer) answer(a attachment, ok bool) {
 }
 
 // askLeader has the leader say whether a session exists, after a look at the
-// password: this member's tree may be behind.
+// password. This member's tree may lag: then it does not know how the password is
+// made, and a leader of ours is told which way was shown.
 func (p *Peer) askLeader(a attachment) {
-	_, scheme, ok := p.tree.Session(a.id)
-	if !ok {
-		scheme = session.CxidJava
+	_, scheme, known := p.tree.Session(a.id)
+	if !known {
+		scheme = session.CxidUnknown
 	}
-	if !p.cfg.Keys.Check(a.id, a.passwd, scheme) {
+	shown, ok := p.keys.Proves(a.id, a.passwd)
+	if !ok || !p.keys.Check(a.id, a.passwd, scheme) {
 		p.answer(a, false)
 		return
 	}
 	p.learner.revalidating = append(p.learner.revalidating, a)
 	t := wire.Touch{Session: a.id, TimeoutMs: a.timeoutMs}
-	p.Forward(wire.QuorumPacket{Type: wire.PacketRevalidate, Zxid: noZxid, Data: t.Append(nil)})
+	data := t.Append(nil)
+	if p.SharesSecret() {
+		data = append(data, byte(shown))
+	}
+	p.Forward(wire.QuorumPacket{Type: wire.PacketRevalidate, Zxid: noZxid, Data: data})
 }
 
 // revalidated takes the leader's answer.
@@ -203,7 +218,12 @@ func (p *Peer) reply(f *zab.Forwarded, sure bool) bool {
 	if t.Decode(&d); d.Err() != nil {
 		return true // nobody can wait for an answer
 	}
-	v := wire.Revalidated{Session: t.Session, Valid: p.leader.tracker.Touch(t.Session, p.ceiling())}
+	v := wire.Revalidated{Session: t.Session}
+	if _, scheme, _ := p.tree.Session(t.Session); scheme == session.CxidKeyed && d.Remaining() > 0 && int32(d.Byte()) != scheme {
+		sure = true // the client has computed what ZooKeeper's password would be
+	} else {
+		v.Valid = p.leader.tracker.Touch(t.Session, p.ceiling())
+	}
 	if v.Valid {
 		p.leader.owners[t.Session] = f.SID
 		p.leader.tracker.SetTimeout(t.Session, t.TimeoutMs)

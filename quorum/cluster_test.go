@@ -265,6 +265,7 @@ func (n *node) open() {
 		n.c.t.Fatalf("server %d: %v", n.sid, err)
 	}
 	o.Peer.Keys = session.NewKeys(n.store.SessionSecret())
+	o.Peer.Zab.Secret = string(n.store.SessionSecret())
 	o.Tree, o.Log, o.Store, o.Clients, o.Ensemble.Disk = tree, n.log, n.store, n.crowd, n.disk
 	n.member = NewMember(o)
 	n.store.Log().Start()

@@ -30,6 +30,7 @@ type crowd struct {
 type attachedTo struct {
 	id        wire.SessionID
 	timeoutMs int32
+	passwd    [16]byte
 }
 
 type ask struct {
@@ -53,8 +54,8 @@ func (c *crowd) locked(do func()) {
 	c.n.c.happened()
 }
 
-func (c *crowd) Attached(conn znode.ConnID, id wire.SessionID, timeoutMs int32, _ [16]byte) {
-	c.locked(func() { c.sessions[conn] = attachedTo{id, timeoutMs} })
+func (c *crowd) Attached(conn znode.ConnID, id wire.SessionID, timeoutMs int32, passwd [16]byte) {
+	c.locked(func() { c.sessions[conn] = attachedTo{id, timeoutMs, passwd} })
 }
 
 func (c *crowd) Applied(a *znode.Applied) {

@@ -20,27 +20,39 @@ import (
 // learners. All of it blocks and is done by goroutines of its own, which post
 // what came of it.
 
-// saveEpochs keeps the promises. Where the disk is full they wait for room, and
-// with them what was to be promised.
+// saveEpochs keeps the promises.
 func (n *network) saveEpochs(e zab.Epochs) {
+	n.promise("its epoch files", func() error { return n.e.Disk.SaveEpochs(e.Accepted, e.Current) },
+		func() { n.m.peer.EpochsSaved(e) })
+}
+
+// saveSecret keeps the leader's secret, which comes before the promise to it.
+func (n *network) saveSecret(secret string) {
+	n.promise("the secret of its ensemble", func() error { return n.e.Disk.SaveSecret([]byte(secret)) },
+		func() { n.m.peer.SecretSaved(secret) })
+}
+
+// promise has save make durable what the others are then told of, and done called
+// in the loop. Where the disk is full that waits for room.
+func (n *network) promise(what string, save func() error, done func()) {
 	n.work.Go(func() {
 		for told := false; ; told = true {
-			err := n.e.Disk.SaveEpochs(e.Accepted, e.Current)
+			err := save()
 			if err == nil {
 				break
 			}
 			if !txnlog.IsFull(err) {
-				n.lost(fmt.Errorf("epoch files: %w; what this server promised the others is uncertain, so it stops", err))
+				n.lost(fmt.Errorf("save %s: %w; what this server promised the others is uncertain, so it stops", what, err))
 				return
 			}
 			if !told {
-				n.log.Warn("the disk is full: this server can join no quorum until there is room for its epoch files", zap.Error(err))
+				n.log.Warn("the disk is full: this server can join no quorum until there is room for "+what, zap.Error(err))
 			}
 			if !pause(n.ctx, fullDiskPause) {
 				return
 			}
 		}
-		n.m.post(func() { n.m.peer.EpochsSaved(e) })
+		n.m.post(done)
 	})
 }
 

@@ -367,7 +367,7 @@ func (m *Member) applySome(out *znode.Applied) {
 			n, last = n+1, out.Zxid
 		}
 		if out.Created != 0 && out.Conn != 0 {
-			m.o.Clients.Attached(out.Conn, out.Created, out.TimeoutMs, m.peer.Password(out.Created))
+			m.o.Clients.Attached(out.Conn, out.Created, out.TimeoutMs, m.peer.Password(out.Created, out.Cxid))
 			out.Conn = 0
 		}
 		m.o.Clients.Applied(out)

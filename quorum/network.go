@@ -43,6 +43,8 @@ type Addresses struct{ Quorum, Election []string }
 type Disk interface {
 	// SaveEpochs makes the two promises durable. It blocks.
 	SaveEpochs(accepted, current int64) error
+	// SaveSecret makes the secret that members share durable. It blocks.
+	SaveSecret(secret []byte) error
 	// Truncate cuts the log behind z, durably. It blocks.
 	Truncate(z wire.Zxid) (last wire.Zxid, ok bool, err error)
 	// ReadLog gives records for a learner.
@@ -225,6 +227,10 @@ func (n *network) carryOut(rd *zab.Ready) (busy bool) {
 	}
 	if rd.SaveEpochs != nil {
 		n.saveEpochs(*rd.SaveEpochs)
+		busy = true
+	}
+	if rd.SaveSecret != "" {
+		n.saveSecret(rd.SaveSecret)
 		busy = true
 	}
 	if rd.Install != nil {

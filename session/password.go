@@ -14,8 +14,8 @@ import (
 const PasswordSize = 16
 
 // How the password of a session came about, as the cxid of its createSession
-// txn tells: ZooKeeper and a Zooid in an ensemble leave it 0, a Zooid alone
-// writes 1.
+// txn tells: ZooKeeper leaves it 0, and so does Zooid in an ensemble that has, or
+// may have, members of ZooKeeper's; else Zooid writes 1.
 const (
 	CxidJava    int32 = 0  // JavaPassword
 	CxidKeyed   int32 = 1  // Keys.Password
@@ -25,8 +25,8 @@ const (
 // JavaPassword is the password that a ZooKeeper server gives to session id: the
 // first 16 bytes of a java.util.Random seeded with the id and a fixed constant.
 // Anyone can compute it; it is accepted for sessions that ZooKeeper made, so
-// that their clients can move here, and given to those of an ensemble, so that
-// their clients can move to any member.
+// that their clients can move here, and given to those of an ensemble with members
+// of ZooKeeper's, so that their clients can move to any member.
 func JavaPassword(id wire.SessionID) (p [PasswordSize]byte) {
 	const (
 		superSecret = 0xB3415C00 // SessionTrackerImpl's constant
@@ -41,7 +41,8 @@ func JavaPassword(id wire.SessionID) (p [PasswordSize]byte) {
 	return p
 }
 
-// Keys makes and checks passwords with a member's secret. It is immutable.
+// Keys makes and checks passwords with a secret, a member's own or that of its
+// ensemble. It is immutable.
 type Keys struct{ secret []byte }
 
 // NewKeys uses secret, of which it keeps a copy.
@@ -55,6 +56,18 @@ func (k Keys) Password(id wire.SessionID) (p [PasswordSize]byte) {
 	mac.Write(b[:])
 	copy(p[:], mac.Sum(nil))
 	return p
+}
+
+// Proves tells which way of making the password of session id leads to passwd:
+// CxidKeyed or CxidJava, or ok is false if none does.
+func (k Keys) Proves(id wire.SessionID, passwd []byte) (cxid int32, ok bool) {
+	switch {
+	case k.Check(id, passwd, CxidKeyed):
+		return CxidKeyed, true
+	case k.Check(id, passwd, CxidJava):
+		return CxidJava, true
+	}
+	return 0, false
 }
 
 // Check tells whether passwd is the password of session id, whose createSession

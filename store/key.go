@@ -19,13 +19,13 @@ const (
 )
 
 // sessionKey reads the secret, or makes it at first start. Who has it can take
-// over any session, so only the server's user may read it; members of an
-// ensemble share it.
+// over any session, so only the server's user may read it. Members of an
+// ensemble share one: a leader has its learners adopt its own, see SaveSecret.
 func sessionKey(fs vfs.FS, dataDir string, log *zap.Logger) ([]byte, error) {
 	path := fs.PathJoin(dataDir, keyName)
 	f, err := fs.Open(path)
 	if errors.Is(err, iofs.ErrNotExist) {
-		return makeKey(fs, dataDir, path)
+		return makeKey(fs, dataDir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("session key: %w", err)
@@ -44,17 +44,34 @@ func sessionKey(fs vfs.FS, dataDir string, log *zap.Logger) ([]byte, error) {
 	return b, nil
 }
 
-func makeKey(fs vfs.FS, dataDir, path string) ([]byte, error) {
+func makeKey(fs vfs.FS, dataDir string) ([]byte, error) {
 	key := make([]byte, keySize)
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("session key: %w", err)
 	}
+	if err := writeKey(fs, dataDir, key); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+func writeKey(fs vfs.FS, dataDir string, key []byte) error {
 	err := writeAtomically(fs, dataDir, keyName, true, func(w io.Writer) error {
 		_, err := w.Write(key)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("session key %s: %w", path, err)
+		return fmt.Errorf("session key %s: %w", fs.PathJoin(dataDir, keyName), err)
 	}
-	return key, nil
+	return nil
+}
+
+// SaveSecret makes the leader's secret, SessionSecret's length in bytes, this
+// store's own from the next Open on. It blocks until that is durable. Any
+// goroutine may call it, one at a time.
+func (s *Store) SaveSecret(secret []byte) error {
+	if len(secret) != keySize {
+		return fmt.Errorf("session key: the leader's has %d bytes instead of %d", len(secret), keySize)
+	}
+	return writeKey(s.fs, s.o.DataDir, secret)
 }

@@ -351,7 +351,11 @@ type importer struct {
 var closedACL = []wire.ACL{{Perms: 0, ID: wire.OpenACL[0].ID}}
 
 func (i *importer) session(id wire.SessionID, timeoutMs int32) error {
-	i.tree.LoadSession(id, timeoutMs, -1) // the file does not tell how its password was made
+	cxid := int32(-1) // the file does not tell how its password was made
+	if _, _, again := i.tree.Session(id); again {
+		cxid = cxidKeyed // see snapshotWriter.sessions
+	}
+	i.tree.LoadSession(id, timeoutMs, cxid)
 	return nil
 }
 

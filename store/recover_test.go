@@ -67,12 +67,15 @@ func TestRestart(t *testing.T) {
 }
 
 // TestSessionsKeepTheirScheme: the cxid of a session's txn tells how its
-// password is made, so it must survive; from a snapshot it is unknown.
+// password is made, so it must survive. ZooKeeper's own snapshots do not tell; of
+// ours only that of a password which is derived from the secret is known.
 func TestSessionsKeepTheirScheme(t *testing.T) {
 	o := memOptions()
 	l := startLoop(t, o)
 	l.cxid = 0
 	l.propose(77, wire.OpCreateSession, nil) // cxid 1
+	l.cxid = -1
+	l.propose(78, wire.OpCreateSession, nil) // cxid 0
 	l.apply()
 	l.s.settle()
 	mustClose(t, l.s)
@@ -85,8 +88,11 @@ func TestSessionsKeepTheirScheme(t *testing.T) {
 	mustClose(t, s)
 	must(t, o.FS.RemoveAll("/data/"+pebbleDir))
 	s = open(t, o)
-	if _, cxid, ok := s.tree.Session(77); cxid != -1 || !ok {
-		t.Errorf("session from a snapshot: cxid %d, %v", cxid, ok)
+	if _, cxid, ok := s.tree.Session(77); cxid != cxidKeyed || !ok {
+		t.Errorf("session with a derived password from a snapshot: cxid %d, %v", cxid, ok)
+	}
+	if timeoutMs, cxid, ok := s.tree.Session(78); cxid != -1 || timeoutMs != 6000 || !ok {
+		t.Errorf("session with ZooKeeper's password from a snapshot: %d ms, cxid %d, %v", timeoutMs, cxid, ok)
 	}
 }
 

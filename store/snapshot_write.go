@@ -110,16 +110,33 @@ func (s *snapshotWriter) seal() error {
 	return s.flush()
 }
 
+// sessions writes the session table. ZooKeeper's format has no place for how a
+// session's password is made. So a session whose password is derived from the
+// secret stands there twice, which ZooKeeper, that reads a map, takes for once.
 func (s *snapshotWriter) sessions() error {
 	n := 0
-	if err := eachSession(s.src, func(sessionEntry) error { n++; return nil }); err != nil {
+	if err := eachSession(s.src, func(e sessionEntry) error { n += e.times(); return nil }); err != nil {
 		return err
 	}
 	s.buf = wire.AppendInt32(s.buf, int32(n))
 	return eachSession(s.src, func(e sessionEntry) error {
-		s.buf = wire.AppendInt32(wire.AppendInt64(s.buf, int64(e.id)), e.timeoutMs)
+		for range e.times() {
+			s.buf = wire.AppendInt32(wire.AppendInt64(s.buf, int64(e.id)), e.timeoutMs)
+		}
 		return s.spill()
 	})
+}
+
+// cxidKeyed is the cxid of a session whose password is derived from the secret:
+// package session's CxidKeyed.
+const cxidKeyed = 1
+
+// times is how often a session stands in a snapshot.
+func (e sessionEntry) times() int {
+	if e.cxid == cxidKeyed {
+		return 2
+	}
+	return 1
 }
 
 // spill flushes when a chunk is full and keeps to the pace.

@@ -174,6 +174,33 @@ const (
 	ProtocolVersionZooid int32 = 0x1005a
 )
 
+// SecretSize is the length in bytes of the secret that the members of an ensemble
+// share, see LeaderInfo.
+const SecretSize = 32
+
+// LeaderInfo is the data of LEADERINFO. ZooKeeper's has the version only, and
+// its learners read no further.
+type LeaderInfo struct {
+	ProtocolVersion int32
+	// Secret is what the passwords of sessions are derived from, SecretSize bytes;
+	// empty if there is none, or if it is not for this learner. A leader of ours
+	// tells it to learners of ours. Decode leaves it aliasing the packet.
+	Secret []byte
+}
+
+// Append encodes i.
+func (i *LeaderInfo) Append(b []byte) []byte {
+	return append(AppendInt32(b, i.ProtocolVersion), i.Secret...)
+}
+
+// Decode reads i. What follows the version and is no secret is passed over.
+func (i *LeaderInfo) Decode(d *Decoder) {
+	*i = LeaderInfo{ProtocolVersion: d.Int32()}
+	if d.Remaining() == SecretSize {
+		i.Secret = d.take(SecretSize, "secret")
+	}
+}
+
 // LearnerInfo is the data of FOLLOWERINFO and OBSERVERINFO.
 type LearnerInfo struct {
 	SID             SID

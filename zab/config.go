@@ -9,6 +9,10 @@ type Config struct {
 	// one: it leads from the start, in the epoch of its log, without epoch files.
 	Ensemble *Ensemble
 	Observer bool // this member's role
+	// Secret is what the members of an ensemble share and nobody else knows,
+	// wire.SecretSize bytes, as it is on this member's disk. A leader has its
+	// learners adopt its own. Empty if there is none.
+	Secret string
 
 	TickMs         int64
 	InitLimit      int64 // ticks in which learners must connect and synchronize

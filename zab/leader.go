@@ -192,7 +192,7 @@ func (l *leader) offer(k *link) {
 		return
 	}
 	l.m.send(k.conn, wire.QuorumPacket{Type: wire.PacketLeaderInfo, Zxid: epochZxid(l.epoch),
-		Data: wire.AppendInt32(nil, wire.ProtocolVersion)})
+		Data: l.m.leaderInfoData(k)})
 	k.stage, k.heard = linkOffered, l.m.nowMs
 }
 
@@ -349,6 +349,7 @@ func (l *leader) start() {
 func (l *leader) upToDate(k *link) {
 	l.m.send(k.conn, wire.QuorumPacket{Type: wire.PacketUpToDate, Zxid: -1})
 	k.stage, k.heard = linkServing, l.m.nowMs
+	l.m.zooids[k.sid] = k.ours
 }
 
 // nextZxid is the zxid of the next proposal, if there is one left. A member

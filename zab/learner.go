@@ -50,6 +50,7 @@ type learner struct {
 	// toAck is the position of the first record whose ACK is not sent.
 	toAck int
 
+	zooid bool        // the leader is ours
 	pings []wire.Zxid // zxids of the PINGs that are not answered
 }
 
@@ -58,6 +59,7 @@ type learnerPhase uint8
 const (
 	learnerDialling   learnerPhase = iota
 	learnerInformed                // FOLLOWERINFO sent
+	learnerAdopting                // the leader's secret goes to disk
 	learnerAccepting               // the accepted epoch goes to disk
 	learnerPromised                // ACKEPOCH sent
 	learnerCutting                 // TRUNC came, the disk is at it
@@ -147,7 +149,7 @@ func (l *learner) limit() int64 {
 func (l *learner) tick() {
 	now := l.m.nowMs
 	switch {
-	case l.phase == learnerCutting || l.phase == learnerInstalling || l.phase == learnerAccepting: // waits for its own disk
+	case l.phase == learnerCutting || l.phase == learnerInstalling || l.phase == learnerAdopting || l.phase == learnerAccepting: // waits for its own disk
 	case now-l.heard >= l.limit():
 		if l.phase == learnerDialling {
 			l.leave("leader %d cannot be reached for %d ms", l.leader, now-l.heard)
@@ -163,7 +165,7 @@ func (l *learner) deadline() int64 {
 	if l.redialAt != 0 {
 		return l.redialAt
 	}
-	if l.phase == learnerCutting || l.phase == learnerInstalling || l.phase == learnerAccepting {
+	if l.phase == learnerCutting || l.phase == learnerInstalling || l.phase == learnerAdopting || l.phase == learnerAccepting {
 		return l.m.nowMs + l.m.cfg.TickMs
 	}
 	return l.heard + l.limit()
@@ -199,12 +201,25 @@ func (l *learner) leaderInfo(p *wire.QuorumPacket) {
 		l.leave("leader %d is in epoch %d, far beyond %d, which is promised here: is it another ensemble's?", l.leader, l.epoch, m.epochs.Accepted)
 	case l.epoch > epochMax || l.epoch < m.epochs.Accepted && !mistaken(FollowOlderEpoch):
 		l.leave("leader %d is in epoch %d, promised are %d up to %d", l.leader, l.epoch, m.epochs.Accepted, epochMax)
-	case l.epoch > m.epochs.Accepted:
+	default:
+		var info wire.LeaderInfo
+		d := wire.NewDecoder(p.Data)
+		info.Decode(&d)
+		if l.zooid = len(info.Secret) > 0; !l.adopt(info.Secret) {
+			l.promise()
+		}
+	}
+}
+
+// promise keeps the promise to follow no older leader.
+func (l *learner) promise() {
+	m := l.m
+	if l.epoch > m.epochs.Accepted {
 		l.phase = learnerAccepting
 		m.save(Epochs{Accepted: l.epoch})
-	default: // promised before: it must not count twice
-		l.ackEpoch(-1)
+		return
 	}
+	l.ackEpoch(-1) // promised before: it must not count twice
 }
 
 // ackEpoch tells what this member has, and its current epoch or -1.

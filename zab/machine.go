@@ -20,6 +20,11 @@ type Machine struct {
 
 	epochs Epochs // on disk
 	saving *Epochs
+	// secret is on disk, and adopting, if not empty, on its way there.
+	secret, adopting string
+	// zooids tells of the members that have served in a role with this one, as its
+	// learners or its leader, whether they are ours, as far as is known.
+	zooids map[wire.SID]bool
 	// cutting and installing tell that the disk has not answered Truncate or
 	// Install yet.
 	cutting, installing bool
@@ -51,7 +56,8 @@ type Machine struct {
 
 // New makes a machine; Start sets it going.
 func New(cfg Config, disk Disk) *Machine {
-	m := &Machine{cfg: cfg, log: newHistory(disk, cfg.RecentBytes), epochs: disk.Epochs}
+	m := &Machine{cfg: cfg, log: newHistory(disk, cfg.RecentBytes), epochs: disk.Epochs,
+		secret: cfg.Secret, zooids: map[wire.SID]bool{}}
 	if cfg.Ensemble != nil {
 		m.elect = newElection(&m.cfg)
 	}
@@ -159,7 +165,7 @@ func (m *Machine) settle() {
 // drained tells whether nothing is under way to the disk, so that what this
 // member says of its history is what a crash would leave (quorum.md §22.10).
 func (m *Machine) drained() bool {
-	return m.saving == nil && !m.cutting && !m.installing && m.log.durable == m.log.last()
+	return m.saving == nil && m.adopting == "" && !m.cutting && !m.installing && m.log.durable == m.log.last()
 }
 
 // begin takes the role that the election has given.

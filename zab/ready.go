@@ -24,6 +24,9 @@ type Ready struct {
 	// SaveEpochs, if not nil, goes to the epoch files, durably; the answer is
 	// Machine.EpochsSaved. At most one is under way.
 	SaveEpochs *Epochs
+	// SaveSecret, if not empty, takes the place of Config.Secret on disk, durably;
+	// the answer is Machine.SecretSaved. At most one is under way.
+	SaveSecret string
 	// Install, if not nil, has the snapshot that follows on a connection read:
 	// made durable in place of all that the disk holds, the log emptied, and the
 	// tree replaced. The answer is Machine.Installed, also if the connection is

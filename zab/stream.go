@@ -270,6 +270,7 @@ func (l *learner) serve() {
 	m := l.m
 	l.phase = learnerServing
 	m.elect.established(l.epoch)
+	m.zooids[l.leader] = l.zooid
 	m.send(l.conn, wire.QuorumPacket{Type: wire.PacketAck, Zxid: epochZxid(l.epoch)})
 	role := &RoleChange{State: wire.Following, Leader: l.leader, Epoch: l.epoch, Conn: l.conn, Base: m.log.before(l.next)}
 	if m.cfg.Observer {

@@ -70,8 +70,12 @@ func zabConfig(c *config.Config, sid wire.SID) zab.Config {
 // peerConfig is what the configuration says to the peer.
 func (p *process) peerConfig() peer.Config {
 	e, t := &p.cfg.Ensemble, &p.cfg.Tree
+	z := zabConfig(p.cfg, p.sid())
+	if p.cfg.Distributed() {
+		z.Secret = string(p.store.SessionSecret())
+	}
 	return peer.Config{
-		Zab: zabConfig(p.cfg, p.sid()), Keys: session.NewKeys(p.store.SessionSecret()),
+		Zab: z, Keys: session.NewKeys(p.store.SessionSecret()),
 		SweepMs: t.ReapInterval.Milliseconds(), SweepMax: t.ReapPerMinute, NeverUsedMs: t.ReapNeverUsedAfter.Milliseconds(),
 		LocalSessions: e.LocalSessions, LocalUpgrade: e.LocalSessionsUpgrading,
 		HoldMs: p.cfg.Sessions.Tick.Milliseconds(),

@@ -43,6 +43,9 @@ func (p *process) toDisk(rd *peer.Ready) (busy bool) {
 		busy = true
 		p.m.moment(momAppend)
 	}
+	if rd.SaveSecret != "" {
+		panic("a member is to adopt a secret that it has")
+	}
 	if rd.SaveEpochs != nil && p.alive() {
 		p.w.tell("%d: save epochs %d %d", p.m.sid, rd.SaveEpochs.Accepted, rd.SaveEpochs.Current)
 		d.ask(job{kind: jobEpochs, epochs: *rd.SaveEpochs})

@@ -366,7 +366,7 @@ func (p *process) applied(a *znode.Applied) {
 	d := p.doors.byID[a.Conn]
 	if a.Created != 0 {
 		if a.Conn != 0 && d != nil && d.phase == doorAttaching {
-			p.doors.welcome(p, d, a.Created, a.TimeoutMs, p.peer.Password(a.Created))
+			p.doors.welcome(p, d, a.Created, a.TimeoutMs, p.peer.Password(a.Created, a.Cxid))
 		}
 		return
 	}

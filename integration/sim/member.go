@@ -52,7 +52,8 @@ func (m *member) awake() int64 {
 // wallMs is the member's calendar.
 func (m *member) wallMs() int64 { return wallStartMs + m.local()/ms }
 
-const keepSecret = "simulated secret"
+// keepSecret is on every disk, as if an earlier leader had passed it on.
+const keepSecret = "a simulated ensemble's one secret"
 
 func (m *member) config() peer.Config {
 	p := m.w.plan
@@ -61,9 +62,9 @@ func (m *member) config() peer.Config {
 			SID: m.sid, Ensemble: m.w.ensemble, Observer: m.observer,
 			TickMs: p.tickMs, InitLimit: p.initLimit, SyncLimit: p.syncLimit,
 			MinNotifyMs: p.minNotifyMs, MaxNotifyMs: p.maxNotifyMs, FinalizeMs: p.finalMs, MaxEpochWaitMs: p.epochWaitMs,
-			DialTries: 5, DiffBytes: p.diffBytes, RecentBytes: p.recentBytes,
+			DialTries: 5, Secret: keepSecret[:wire.SecretSize], DiffBytes: p.diffBytes, RecentBytes: p.recentBytes,
 		},
-		Keys:    session.NewKeys([]byte(keepSecret)),
+		Keys:    session.NewKeys([]byte(keepSecret[:wire.SecretSize])),
 		SweepMs: sweepEvery, SweepMax: sweepMax, HoldMs: p.holdMs, HoldMax: p.holdMax,
 		LocalSessions: p.local, LocalUpgrade: p.upgrade,
 	}
