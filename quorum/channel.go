@@ -3,8 +3,10 @@ package quorum
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -43,6 +45,14 @@ type channelOptions struct {
 	Listen []string
 	// MaxPacket is how many bytes of data a packet may bring.
 	MaxPacket int // default 2 MiB, ZooKeeper's with its extra size
+	// MaxGreeting is how many bytes of data a packet may bring on an accepted
+	// connection before Trust; default MaxPacket.
+	MaxGreeting int
+	// SilentMax is how long an accepted connection may say nothing at all before
+	// it is closed; default 5 s.
+	SilentMax time.Duration
+	// Member tells whether an address is a member's; nil if that is not known.
+	Member func(netip.Addr) bool
 	// MaxQueued is how many bytes may wait for a connection's other end; at the
 	// bound the connection is closed.
 	MaxQueued int // default 256 MiB
@@ -65,6 +75,10 @@ const (
 	defaultMaxQueued   = 256 << 20
 	defaultMaxAccepted = 1000
 	defaultStallMax    = time.Minute
+	// partialMax bounds the memory of all packets together that have arrived in
+	// part on accepted connections. At the bound the connection with the most is
+	// closed.
+	partialMax = 64 << 20
 	// lingerTime is how long a connection that is being closed may take to
 	// write what is queued, and then for the other end to agree.
 	lingerTime = 2 * time.Second
@@ -88,6 +102,8 @@ type channels struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	lastID   atomic.Int64
+	silent   silentConns
+	partial  *socket.Budget
 
 	mu struct {
 		sync.Mutex
@@ -111,6 +127,12 @@ func newChannels(o channelOptions) *channels {
 	if o.MaxPacket <= 0 {
 		o.MaxPacket = defaultMaxPacket
 	}
+	if o.MaxGreeting <= 0 {
+		o.MaxGreeting = o.MaxPacket
+	}
+	if o.SilentMax <= 0 {
+		o.SilentMax = defaultDialTimeout
+	}
 	if o.MaxQueued <= 0 {
 		o.MaxQueued = defaultMaxQueued
 	}
@@ -123,7 +145,8 @@ func newChannels(o channelOptions) *channels {
 	if o.dial == nil {
 		o.dial = tcpDialer(o.KeepAlive)
 	}
-	s := &channels{o: o, refusals: thinned(o.Log)}
+	s := &channels{o: o, refusals: thinned(o.Log), partial: socket.NewBudget(partialMax)}
+	s.silent.member = o.Member
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ports = &ports{log: o.Log, keepAlive: o.KeepAlive, accepted: s.accept, ctx: s.ctx}
 	s.mu.channels = make(map[zab.ConnID]*channel)
@@ -142,6 +165,15 @@ func (s *channels) ListenAddrs() []net.Addr { return s.ports.addrs() }
 func (s *channels) accept(nc net.Conn) {
 	c := s.newChannel(s.nextID(), nc)
 	c.accepted = true
+	c.silent = s.silent.admit(nc)
+	defer s.silent.leave(c.silent)
+	c.setTimeout(s.o.SilentMax)
+	c.holds = s.partial.Open(func(held, limit int64) {
+		err := fmt.Errorf("it holds %d bytes of a packet that is not whole, and all such connections together may hold %d", held, limit)
+		s.refusals.Warn("closing a connection between servers", zap.Stringer("with", nc.RemoteAddr()), zap.Error(err))
+		c.end(err)
+	})
+	defer c.holds.Close()
 	if err := s.add(c); err != nil {
 		if err == errTooMany {
 			s.refusals.Warn("refusing a learner", zap.Stringer("from", nc.RemoteAddr()), zap.Error(err), zap.Int("limit", s.o.MaxAccepted))
@@ -162,7 +194,7 @@ func (s *channels) add(c *channel) error {
 	switch {
 	case s.mu.closed:
 		return errShutdown
-	case c.accepted && s.mu.accepted >= s.o.MaxAccepted:
+	case c.accepted && s.mu.accepted >= s.o.MaxAccepted && !s.hurry():
 		return errTooMany
 	}
 	if c.accepted {
@@ -172,11 +204,37 @@ func (s *channels) add(c *channel) error {
 	return nil
 }
 
+// hurry ends an accepted connection at once that is being closed, or has said
+// nothing, so that another one finds a place. The caller holds s.mu.
+func (s *channels) hurry() bool {
+	var victim *channel
+	for _, c := range s.mu.channels {
+		if c.accepted && !c.gone && (c.finishing() || !c.spoke.Load()) && (victim == nil || c.id < victim.id) {
+			victim = c
+		}
+	}
+	if victim == nil {
+		return false
+	}
+	victim.gone = true
+	s.mu.accepted--
+	victim.end(errGone)
+	return true
+}
+
+// Trust lets conn bring packets of any size: it is a learner's that has promised
+// to follow.
+func (s *channels) Trust(conn zab.ConnID) {
+	if c := s.find(conn); c != nil {
+		c.trusted.Store(true)
+	}
+}
+
 func (s *channels) remove(c *channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.mu.channels, c.id)
-	if c.accepted {
+	if c.accepted && !c.gone {
 		s.mu.accepted--
 	}
 }
@@ -225,6 +283,7 @@ func (s *channels) answer(id zab.ConnID) bool {
 // dialled is the rest of the dialling goroutine's life.
 func (s *channels) dialled(id zab.ConnID, nc net.Conn) {
 	c := s.newChannel(id, nc)
+	c.trusted.Store(true)
 	if !s.answer(id) || s.add(c) != nil {
 		c.end(errGone)
 		return
@@ -337,8 +396,14 @@ type channel struct {
 	id       zab.ConnID
 	nc       net.Conn
 	accepted bool
+	gone     bool            // counts no more; under the lock of channels
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelFunc
+
+	silent  *silentConn     // accepted ones only
+	holds   *socket.Account // … what they hold of a packet that is not whole
+	spoke   atomic.Bool     // has brought a packet
+	trusted atomic.Bool     // may bring packets of any size
 
 	in   inbound       // the reader only
 	out  socket.Writer // whoever holds mu.writing

@@ -322,8 +322,14 @@ func TestChannelsTakeRubbish(t *testing.T) {
 
 func TestTooManyLearners(t *testing.T) {
 	s := startChannels(t, func(o *channelOptions) { o.MaxAccepted = 2 })
+	speak := func(p *rawPeer) {
+		p.write(packet(wire.PacketFollowerInfo, 0, "").Append(nil))
+		s.expect(t, "packets")
+	}
 	first, _ := connectRaw(t, s)
-	connectRaw(t, s)
+	speak(first)
+	second, _ := connectRaw(t, s)
+	speak(second)
 	third, err := net.Dial("tcp", s.addr())
 	if err != nil {
 		t.Fatal(err)

@@ -127,9 +127,17 @@ type inStream struct {
 // readPackets reads until the connection's end.
 func (c *channel) readPackets() error {
 	for {
-		batch, err := c.in.decode(c.s.o.MaxPacket)
+		limit := c.s.o.MaxGreeting
+		if c.trusted.Load() {
+			limit = c.s.o.MaxPacket
+		}
+		batch, err := c.in.decode(limit)
 		n := len(batch)
 		if n > 0 {
+			if c.accepted && !c.spoke.Swap(true) {
+				c.s.silent.leave(c.silent)
+				c.setTimeout(0)
+			}
 			if c.finishing() {
 				return errClosed
 			}
@@ -145,7 +153,11 @@ func (c *channel) readPackets() error {
 			}
 			continue
 		}
-		got, err := c.read(c.in.room())
+		room := c.in.room()
+		if c.accepted {
+			c.holds.Hold(int64(max(len(c.in.b)-inChunk, 0)))
+		}
+		got, err := c.read(room)
 		c.in.end += got
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,6 +30,7 @@ type linkConn struct {
 
 	over   bool
 	proven bool // has brought a frame
+	frames int  // how many it has brought
 }
 
 // wake has the writer look for a frame.
@@ -98,6 +100,9 @@ func (l *links) lost(c *linkConn, err error) {
 	}
 	p.missed = true
 	switch {
+	case p.unlisted:
+		l.givenUp(p)
+		l.forgetUnlisted(p)
 	case p.sid < l.o.SID && proven:
 		// It is ours to dial, and who only lost the connection is there. Who never
 		// says a word on one is not dialled again and again.
@@ -130,8 +135,8 @@ func (c *linkConn) readFrames() error {
 			c.links.refusals.Warn("closing an election connection", zap.Int64("server", int64(c.link.sid)), zap.Error(err))
 			return err
 		}
-		b := make([]byte, size) // the notification keeps it
-		if _, err := io.ReadFull(c.in, b); err != nil {
+		b, err := readGrowing(c.in, int(size)) // the notification keeps it
+		if err != nil {
 			return err
 		}
 		e := linkEvent{kind: notified, sid: c.link.sid}
@@ -143,6 +148,23 @@ func (c *linkConn) readFrames() error {
 			return errors.New("it was replaced")
 		}
 	}
+}
+
+// readGrowing reads so many bytes. The memory for them grows with what arrives, not
+// with what a length promises.
+func readGrowing(r io.Reader, size int) ([]byte, error) {
+	b := make([]byte, 0, min(size, 4096))
+	for len(b) < size {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, min(size-len(b), len(b)))
+		}
+		n, err := io.ReadFull(r, b[len(b):min(cap(b), size)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // write is the goroutine that sends the newest frame.
@@ -182,16 +204,13 @@ func (c *linkConn) take() []byte {
 func (l *links) greeted(nc net.Conn) {
 	stop := context.AfterFunc(l.ctx, func() { nc.Close() })
 	defer stop()
-	if !l.admit() {
-		l.refuse(nc, fmt.Errorf("%d others have not said yet who they are", greetingsMax))
-		return
-	}
+	quiet := l.silent.admit(nc)
 	nc.SetReadDeadline(time.Now().Add(l.o.GreetTimeout))
 	in := bufio.NewReader(nc)
 	g, err := readGreeting(in)
-	l.mu.Lock()
-	l.mu.greetings--
-	l.mu.Unlock()
+	if !l.silent.leave(quiet) && err != nil {
+		err = errMadeWay
+	}
 	switch {
 	case err == nil:
 		nc.SetReadDeadline(time.Time{})
@@ -205,16 +224,7 @@ func (l *links) greeted(nc net.Conn) {
 	}
 }
 
-// admit counts a connection whose greeting is awaited.
-func (l *links) admit() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.greetings >= greetingsMax {
-		return false
-	}
-	l.mu.greetings++
-	return true
-}
+var errMadeWay = errors.New("it has not said who it is, and made way for a newer connection")
 
 func (l *links) refuse(nc net.Conn, why error) {
 	if l.ctx.Err() == nil {
@@ -251,34 +261,6 @@ func checkAddrs(addrs []string) error {
 	return nil
 }
 
-// welcome decides what becomes of an accepted connection. An error closes it.
-func (l *links) welcome(g wire.Greeting, nc net.Conn, in *bufio.Reader) error {
-	_, known := l.o.Peers()[g.SID]
-	switch {
-	case g.SID == l.o.SID:
-		return fmt.Errorf("it says that it is server %d, which is this one: two have the same number, or one dialled itself", g.SID)
-	case !known:
-		return fmt.Errorf("server %d is not in the configuration", g.SID)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := l.link(g.SID)
-	if g.SID > l.o.SID {
-		l.establish(p, nc, in)
-		return nil
-	}
-	// It may have a new life behind it and not know of the connection that we
-	// still hold.
-	nc.Close()
-	if p.conn != nil {
-		p.conn.close()
-		p.conn, p.missed = nil, true
-	}
-	p.callBack, p.notUntil = g.Addrs, time.Time{}
-	l.want(p)
-	return nil
-}
-
 // linkEvent is one call of linkEvents to come.
 type linkEvent struct {
 	kind linkEventKind
@@ -312,6 +294,7 @@ func (l *links) received(c *linkConn, e linkEvent) bool {
 		return false
 	}
 	c.proven = true
+	c.frames++
 	l.note(e)
 	return true
 }

@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -36,8 +37,10 @@ type linkOptions struct {
 	Listen []string
 	// Peers gives the election addresses, host:port, of every member, observers
 	// too. It is asked at every dial and every greeting, from any goroutine. Who
-	// is not in it is refused.
+	// is not in it may ask for votes, see unlistedLinks.
 	Peers func() map[wire.SID][]string
+	// From gives the members that have an address; nil if that is not known.
+	From func(netip.Addr) []wire.SID
 
 	CnxTimeout   time.Duration // for a dial; default 5 s
 	GreetTimeout time.Duration // for the greeting of who dials us; default 5 s
@@ -60,8 +63,15 @@ const (
 	// provenAge is the age from which on a connection is held to have been one,
 	// although it has brought nothing.
 	provenAge = time.Second
-	// greetingsMax bounds the connections that have not said yet who they are.
-	greetingsMax = 256
+	// unlistedLinks bounds the connections with servers that are in no list of
+	// ours; at the bound the oldest is closed.
+	unlistedLinks = 32
+	// standoff is how long a connection that stands may show that it is alive, or
+	// end, before another one that says to be the same server takes its place.
+	standoff = 500 * time.Millisecond
+	// candidatesMax bounds the connections of one server that wait for that; more
+	// are refused.
+	candidatesMax = 16
 	// newsMax bounds the notifications that wait to be told; beyond it the
 	// connections are not read from.
 	newsMax = 100
@@ -84,16 +94,16 @@ type links struct {
 	greeting []byte
 	refusals *zap.Logger // thinned out
 	ports    *ports
+	silent   silentConns // whose greeting is awaited
 	ctx      context.Context
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
-		closed    bool
-		links     map[wire.SID]*link
-		greetings int // connections whose greeting is awaited
-		news      []linkEvent
+		closed bool
+		links  map[wire.SID]*link
+		news   []linkEvent
 		// changed is signalled when news has come or was taken, and at the end.
 		changed sync.Cond
 	}
@@ -116,6 +126,9 @@ type link struct {
 	answer   time.Duration // how long it may take to call back
 	missed   bool          // the connection is lost, and Unlinked not told yet
 	trouble  string        // why the last dial failed, as it was logged
+
+	unlisted   bool // the server is no member: it is not dialled but to call it back
+	candidates int  // connections that wait to take the place of conn
 }
 
 // newLinks makes links, without a connection. It dials when asked to, but
@@ -136,6 +149,9 @@ func newLinks(o linkOptions) *links {
 	l := &links{o: o, greeting: greeting.Append(nil), refusals: thinned(o.Log)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.ports = &ports{log: o.Log, keepAlive: o.KeepAlive, accepted: l.greeted, ctx: l.ctx}
+	if o.From != nil {
+		l.silent.member = func(addr netip.Addr) bool { return len(o.From(addr)) > 0 }
+	}
 	l.mu.links = make(map[wire.SID]*link)
 	l.mu.changed.L = &l.mu.Mutex
 	l.running.Go(l.tell)
@@ -150,7 +166,8 @@ func (l *links) Listen() error { return l.ports.listen(l.o.Listen, l.o.BindTries
 func (l *links) ListenAddrs() []net.Addr { return l.ports.addrs() }
 
 // Send has n sent to a member, in place of what has not been sent to it yet,
-// and has the member dialled if there is no connection. It never waits.
+// and has the member dialled if there is no connection. A server that is no member
+// gets it only by a connection that it has made. It never waits.
 func (l *links) Send(to wire.SID, n *wire.Notification) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,7 +175,13 @@ func (l *links) Send(to wire.SID, n *wire.Notification) {
 		l.note(linkEvent{kind: notified, sid: to, n: *n})
 		return
 	}
-	p := l.link(to)
+	p := l.mu.links[to]
+	if _, member := l.o.Peers()[to]; p == nil && !member {
+		return
+	}
+	if p == nil {
+		p = l.link(to)
+	}
 	p.next = wire.EndFrame(n.Append(wire.BeginFrame(nil)), 0)
 	if p.conn != nil {
 		p.conn.wake()
@@ -245,8 +268,9 @@ func (l *links) awaitDial(p *link) (callBack []string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		if l.mu.closed || p.conn != nil || !p.wanted {
+		if l.mu.closed || p.conn != nil || !p.wanted || p.unlisted && p.callBack == nil {
 			p.dialling, p.wanted = false, false
+			l.forgetUnlisted(p)
 			return nil, false
 		}
 		wait := time.Until(p.notUntil)

@@ -223,16 +223,24 @@ func (l *troubledListener) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Who opens connections and says nothing keeps others out only for a while,
-// and takes bounded memory.
-func TestTooManyGreetingsAwaited(t *testing.T) {
-	l := startLinks(t, new(addressBook), 1, nil)
-	l.mu.Lock()
-	l.mu.greetings = greetingsMax
-	l.mu.Unlock()
-	dialRaw(t, l, greetingOf(2, "127.0.0.1:1")).expectEnd()
-	if l.logs.Len() != 1 {
-		t.Errorf("logged %v", l.logs.All())
+// Who opens connections and says nothing keeps nobody out: the oldest goes.
+func TestSilentConnectionsToTheElectionPort(t *testing.T) {
+	book := new(addressBook)
+	book.set(2, refusedAddr(t))
+	l := startLinks(t, book, 1, nil)
+	for range 3 * silentShare {
+		dialRaw(t, l, nil)
+	}
+	dialRaw(t, l, greetingOf(2, "127.0.0.1:1")).say("here")
+	l.expect(t, "2 linked")
+	l.expect(t, "2 says here")
+	l.silent.mu.Lock()
+	defer l.silent.mu.Unlock()
+	if n := len(l.silent.list); n > silentShare {
+		t.Errorf("%d silent connections from one address are kept", n)
+	}
+	if n := l.logs.Len(); n > thinLines {
+		t.Errorf("%d lines are logged", n)
 	}
 }
 

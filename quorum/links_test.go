@@ -260,11 +260,98 @@ func TestReplacedConnectionIsNotUnlinked(t *testing.T) {
 	first := dialRaw(t, l, greetingOf(2, "127.0.0.1:1"))
 	l.expect(t, "2 linked")
 	second := dialRaw(t, l, greetingOf(2, "127.0.0.1:1"))
+	second.say("still there") // the first one says nothing, as if its machine were gone
 	l.expect(t, "2 linked")
 	first.expectEnd()
-	second.say("still there")
 	l.expect(t, "2 says still there")
 	l.quiet(t)
+}
+
+// Anybody can say that he is a member, in any number of connections. One that says
+// something stays, and so does one that others only want the place of.
+func TestStrangersDoNotReplaceAConnection(t *testing.T) {
+	book := new(addressBook)
+	book.set(1, refusedAddr(t))
+	book.set(3, refusedAddr(t))
+	l := startLinks(t, book, 2, nil)
+	friend := dialRaw(t, l, greetingOf(3, "127.0.0.1:1"))
+	friend.say("hello")
+	l.expect(t, "3 linked", "3 says hello")
+	var strangers []*rawPeer
+	for range 2 * candidatesMax {
+		strangers = append(strangers, dialRaw(t, l, greetingOf(3, "127.0.0.1:1")))
+	}
+	friend.say("still here") // within the standoff
+	l.expect(t, "3 says still here")
+	for _, s := range strangers {
+		s.expectEnd()
+	}
+	l.Send(3, say("and heard"))
+	friend.expect("and heard")
+	dialRaw(t, l, greetingOf(3, "127.0.0.1:1")).expectEnd() // which says nothing
+	friend.say("for ever")
+	l.expect(t, "3 says for ever")
+	l.quiet(t)
+}
+
+// The end of a connection that another one waits for lets that one in at once.
+func TestRestartedMemberIsLetInAtOnce(t *testing.T) {
+	book := new(addressBook)
+	book.set(2, refusedAddr(t))
+	l := startLinks(t, book, 1, nil)
+	first := dialRaw(t, l, greetingOf(2, "127.0.0.1:1"))
+	l.expect(t, "2 linked")
+	second := dialRaw(t, l, greetingOf(2, "127.0.0.1:1"))
+	began := time.Now()
+	second.say("back")
+	first.Close()
+	for _, want := range []string{"2 unlinked", "2 linked", "2 says back"} {
+		l.expect(t, want)
+	}
+	if took := time.Since(began); took >= standoff {
+		t.Errorf("let in after %v", took)
+	}
+}
+
+// A server that is in no list may ask for votes, and is answered. One with a
+// smaller number is called back on the machine that it calls from. There are only
+// so many of them.
+func TestUnlistedServersInTheElection(t *testing.T) {
+	l := startLinks(t, new(addressBook), 5, nil)
+	p := dialRaw(t, l, greetingOf(7, "127.0.0.1:1"))
+	p.say("whom do you follow?")
+	l.expect(t, "7 linked", "7 says whom do you follow?")
+	l.Send(7, say("nobody"))
+	p.expect("nobody")
+	p.Close()
+	l.expect(t, "7 unlinked")
+
+	back := listenRaw(t, "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(back.Addr().String())
+	dialRaw(t, l, greetingOf(2, "192.0.2.1:"+port)).expectEnd()
+	q := acceptRaw(t, back, greetingOf(5, "127.0.0.1:1"))
+	l.expect(t, "2 linked")
+	q.say("me neither")
+	l.expect(t, "2 says me neither")
+	q.Close()
+	l.expect(t, "2 unlinked")
+
+	l.Send(7, say("to nobody"))
+	var all []*rawPeer
+	for i := range 2 * unlistedLinks {
+		s := dialRaw(t, l, greetingOf(wire.SID(100+i), "127.0.0.1:1"))
+		if i >= unlistedLinks {
+			l.expect(t, fmt.Sprintf("%d unlinked", 100+i-unlistedLinks))
+		}
+		l.expect(t, fmt.Sprintf("%d linked", 100+i))
+		all = append(all, s)
+	}
+	all[0].expectEnd()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.mu.links); n > unlistedLinks {
+		t.Errorf("%d servers are remembered", n)
+	}
 }
 
 // A greeting of a smaller sid ends its old connection and has it called back,
@@ -381,7 +468,8 @@ func TestGreetingsThatAreRefused(t *testing.T) {
 		name, log string
 		b         []byte
 	}{
-		{"of nobody we know", "server 7 is not in the configuration", greetingOf(7, "127.0.0.1:1")},
+		{"of nobody, without an address", "server 7 is not in the configuration", wire.AppendInt64(nil, 7)},
+		{"of a negative number", "server -7 is not in the configuration", greetingOf(-7, "127.0.0.1:1")},
 		{"of an anonymous observer", "not in the configuration", wire.AppendInt64(nil, 1<<63-1)},
 		{"of ourselves", "which is this one", greetingOf(2, "127.0.0.1:1")},
 		{"of an unknown version", "unknown version", head(-7, 1, 3)},

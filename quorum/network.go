@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,9 @@ const (
 	untoldMax = 256
 	// patienceMin is the least of network.patience: a disk may be slow.
 	patienceMin = 10 * time.Second
+	// greetingMax is how many bytes of data a packet of a learner may have that has
+	// not been told NEWLEADER: FOLLOWERINFO, ACKEPOCH.
+	greetingMax = 1 << 10
 )
 
 // network carries out what the peer wants of the other members, and of the disk
@@ -74,6 +78,8 @@ type network struct {
 	m        *Member
 	e        *Ensemble
 	log      *zap.Logger
+	quiet    *zap.Logger // thinned, for what strangers can make happen
+	addrs    *memberAddrs
 	links    *links
 	channels *channels
 	ctx      context.Context // ends with the network
@@ -98,19 +104,21 @@ func newNetwork(m *Member) (*network, error) {
 	if e.MaxPacket <= 0 {
 		e.MaxPacket = defaultMaxPacket
 	}
-	n := &network{m: m, e: e, log: m.log, room: make(chan struct{}, untoldMax)}
+	n := &network{m: m, e: e, log: m.log, quiet: thinned(m.log), addrs: newMemberAddrs(e.Members), room: make(chan struct{}, untoldMax)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	self := m.o.Peer.Zab.SID
 	n.links = newLinks(linkOptions{
 		SID: self, Addrs: e.Members[self].Election, Listen: e.ListenElection, Peers: n.electionAddrs,
 		CnxTimeout: e.CnxTimeout, GreetTimeout: e.GreetTimeout, BindTries: e.BindTries, KeepAlive: e.KeepAlive,
-		Log: m.log, Events: (*linkNews)(n),
+		From: n.addrs.of,
+		Log:  m.log, Events: (*linkNews)(n),
 	})
 	n.channels = newChannels(channelOptions{
 		Listen: e.ListenQuorum, MaxPacket: e.MaxPacket, BindTries: e.BindTries, KeepAlive: e.KeepAlive,
-		StallMax: n.patience(),
-		Log:      m.log, Events: (*channelNews)(n),
+		StallMax: n.patience(), MaxGreeting: greetingMax, SilentMax: e.GreetTimeout, Member: n.addrs.has,
+		Log: m.log, Events: (*channelNews)(n),
 	})
+	n.work.Go(func() { n.addrs.run(n.ctx) })
 	if err := n.links.Listen(); err != nil {
 		n.close()
 		return nil, fmt.Errorf("election port: %w", err)
@@ -164,7 +172,13 @@ type (
 	channelNews network
 )
 
+// Notified tells of a newer configuration too. That alone stops nobody: anybody
+// can say it; the leader that is followed will say it if it is true.
 func (l *linkNews) Notified(from wire.SID, n wire.Notification) {
+	if v, ok := zab.ConfigVersion(n.Config); ok && v > l.m.o.Peer.Zab.Ensemble.Version {
+		l.quiet.Warn("a server knows a newer configuration than this one: if the members were changed by reconfig, give this server the new list and start it again",
+			zap.Int64("server", int64(from)), zap.Stringer("version", v))
+	}
 	l.m.post(func() { l.m.peer.Notified(from, &n) })
 }
 
@@ -173,7 +187,11 @@ func (l *linkNews) Unlinked(sid wire.SID) { l.m.post(func() { l.m.peer.Unlinked(
 
 func (c *channelNews) Accepted(conn zab.ConnID, remote string) {
 	c.log.Debug("a learner connects", zap.String("from", remote))
-	c.m.post(func() { c.m.peer.Accepted(conn) })
+	var from []wire.SID
+	if ap, err := netip.ParseAddrPort(remote); err == nil {
+		from = c.addrs.of(ap.Addr())
+	}
+	c.m.post(func() { c.m.peer.Accepted(conn, from...) })
 }
 
 func (c *channelNews) Dialled(conn zab.ConnID) {
@@ -250,6 +268,8 @@ func (n *network) carryOut(rd *zab.Ready) (busy bool) {
 		s := &rd.Sends[i]
 		n.channels.Queue(s.Conn, &s.Packet)
 		switch s.Packet.Type {
+		case wire.PacketNewLeader:
+			n.channels.Trust(s.Conn)
 		case wire.PacketDiff:
 			n.opened(s.Conn, "DIFF", s.Packet.Zxid, n.m.o.Count.DiffsSent)
 		case wire.PacketTrunc:
@@ -267,10 +287,10 @@ func (n *network) carryOut(rd *zab.Ready) (busy bool) {
 	}
 	for i := range rd.Refused {
 		r := &rd.Refused[i]
-		n.log.Warn("refused a learner: "+r.Reason, zap.Int64("server", int64(r.SID)))
+		n.quiet.Warn("refused a learner: "+r.Reason, zap.Int64("server", int64(r.SID)))
 	}
 	if rd.Failed != "" {
-		n.log.Info("no leader found yet: " + rd.Failed)
+		n.quiet.Info("no leader found yet: " + rd.Failed)
 		n.m.look()
 	}
 	return busy || len(rd.Notices)+len(rd.Sends)+len(rd.Snapshots)+len(rd.Reads)+len(rd.Close) > 0 || rd.ConnectAll || rd.Dial != nil

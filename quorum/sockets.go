@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 )
 
 // Between members there are two networks, links for the election and channels
@@ -90,14 +89,6 @@ func troubleOf(err error) string {
 func isTimeout(err error) bool {
 	var t net.Error
 	return errors.As(err, &t) && t.Timeout()
-}
-
-// thinned is a logger for what somebody else can make happen as often as he
-// likes.
-func thinned(log *zap.Logger) *zap.Logger {
-	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
-		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
-	}))
 }
 
 // ports are the listening sockets of one network, and the goroutines of the

@@ -34,9 +34,10 @@
 // What a peer can send wrong ends its connection, or the role, with a reason;
 // what only a caller can do wrong panics.
 //
-// Read config.go, machine.go and ready.go, then election.go with vote.go and quorum.go; then
-// leader.go with link.go, choose.go (how a learner is synchronized) and
-// liveness.go (pings, time-outs, confirming); then learner.go with stream.go;
+// Read config.go, machine.go and ready.go, then election.go with vote.go and
+// quorum.go; then leader.go with link.go, contest.go (who is believed to be a
+// learner), choose.go (how a learner is synchronized) and liveness.go (pings,
+// time-outs, confirming); then learner.go with stream.go and reconfig.go;
 // history.go is the log as the machine knows it. The transcripts in
 // testdata/machine tell what all of it does.
 package zab
