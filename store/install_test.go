@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -357,4 +358,45 @@ func TestInstallAmongOthers(t *testing.T) {
 	want := contentOf(t, l.s)
 	mustClose(t, l.s)
 	compare(t, want, contentOf(t, open(t, o)))
+}
+
+// TestInstallOrder: a received snapshot has its name on disk before anything goes
+// on from it, and before the epoch that it brings is current: else a crash could
+// leave a current epoch without its history, or neither state whole.
+func TestInstallOrder(t *testing.T) {
+	m := newOldMember(t)
+	label := wire.MakeZxid(3, 7)
+	_, stream := donor(t, 1, label)
+	var ops []string
+	fs := errorfs.Wrap(m.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		name := op.Path[strings.LastIndexByte(op.Path, '/')+1:]
+		switch {
+		case op.Kind == errorfs.OpRename && strings.HasPrefix(name, receivedPrefix):
+			ops = append(ops, "snapshot gets its name")
+		case op.Kind == errorfs.OpRename && strings.HasPrefix(name, currentName) && !strings.HasPrefix(name, currentName+tmpSuffix):
+			ops = append(ops, "epoch becomes current")
+		case op.Kind == errorfs.OpRemove && strings.HasPrefix(name, "snapshot."):
+			ops = append(ops, "another snapshot goes")
+		case op.Kind == errorfs.OpFileSync && name == versionDir:
+			ops = append(ops, "sync")
+		}
+		return nil
+	}))
+	s := asMember(t, Options{DataDir: "/data", FS: fs, PreallocBytes: -1})
+	_, _, err := s.Epochs()
+	must(t, err)
+	s.txns.Start()
+	r, err := s.Receive(bytes.NewReader(stream), label, 3)
+	must(t, err)
+	ops = nil
+	must(t, r.Install())
+	named := slices.Index(ops, "snapshot gets its name")
+	if named < 0 || named+1 >= len(ops) || ops[named+1] != "sync" {
+		t.Errorf("the name of the snapshot is not made durable at once: %q", ops)
+	}
+	for _, after := range []string{"epoch becomes current", "another snapshot goes"} {
+		if i := slices.Index(ops, after); i < 0 || i < named+2 {
+			t.Errorf("%q comes before the snapshot's name is durable: %q", after, ops)
+		}
+	}
 }
