@@ -21,6 +21,7 @@
 //
 //	zooid/         Pebble; a copy, safe to remove while the server is stopped
 //	session.key    the secret that session passwords are derived from
+//	zooid.server   the number of the member whose directory it is
 //	zooid.lock     locked while a server uses the directory (also in dataLogDir)
 //	zooid.install  only while a leader's snapshot takes the place of all this
 //
@@ -69,5 +70,5 @@
 // snapshot_write.go for ZooKeeper's format, snaprule.go for when it is written,
 // and purge.go and space.go for what may go;
 // history.go, epochs.go, stream.go, receive.go and install.go for the ensemble;
-// files.go, lock.go, key.go and room.go for the directories themselves.
+// files.go, lock.go, key.go, binding.go, modes.go and room.go for the directories themselves.
 package store

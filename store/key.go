@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
+	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
@@ -32,7 +33,11 @@ func sessionKey(fs vfs.FS, dataDir string, log *zap.Logger) ([]byte, error) {
 	}
 	defer f.Close()
 	if st, err := f.Stat(); fs == vfs.Default && err == nil && st.Mode().Perm()&0o077 != 0 {
-		log.Warn("others may read the session key, and could take over sessions: chmod 600 it", zap.String("file", path))
+		if err := os.Chmod(path, 0o600); err != nil {
+			log.Warn("others may read the session key, and could take over sessions: chmod 600 it", zap.String("file", path), zap.Error(err))
+		} else {
+			log.Warn("others could read the session key, now only its owner can", zap.String("file", path))
+		}
 	}
 	b, err := io.ReadAll(io.LimitReader(f, keySize+1))
 	if err != nil {

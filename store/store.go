@@ -54,6 +54,9 @@ type Options struct {
 	// ReplayTail. A member of an ensemble learns from its leader how much of
 	// that was committed; alone, all of it was.
 	DeferTail bool
+	// ServerID is the number of the member whose directories these are; 0 for a
+	// server alone, which may use any.
+	ServerID wire.SID
 	// TrustEmpty is ZooKeeper's snapshot.trust.empty: a log without any snapshot
 	// is replayed onto an empty tree, though what it begins with is not the first
 	// transaction.
@@ -179,6 +182,9 @@ func (s *Store) open() error {
 	if err := checkContents(s.fs, s.snapDir, s.logDir); err != nil {
 		return err
 	}
+	if err := s.checkBinding(); err != nil {
+		return err
+	}
 	var err error
 	if s.secret, err = sessionKey(s.fs, s.o.DataDir, s.log); err != nil {
 		return err
@@ -196,7 +202,11 @@ func (s *Store) open() error {
 	for _, name := range removed {
 		s.log.Info("removed an unfinished snapshot", zap.String("file", s.fs.PathJoin(s.snapDir, name)))
 	}
-	s.room = newRoomFS(s.fs, s.dir, s.log)
+	private, err := withModeOf(s.fs, s.snapDir, s.dir)
+	if err != nil {
+		return dirError(s.fs, s.dir, err)
+	}
+	s.room = newRoomFS(private, s.dir, s.log)
 	if err := s.findPebble(); err != nil {
 		return err
 	}
@@ -210,6 +220,9 @@ func (s *Store) open() error {
 		err = s.replayAll()
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.bind(); err != nil {
 		return err
 	}
 	if err := s.secureWayBack(); err != nil {

@@ -181,8 +181,13 @@ func (p *process) openStore() (err error) {
 		return err
 	}
 	fsyncs, batches := p.metrics.Timer("fsynctime"), p.metrics.Summary("sync_processor_batch_size")
+	var bound wire.SID // a server alone may use any directory
+	if p.cfg.Distributed() {
+		bound = p.sid()
+	}
 	p.store, err = store.Open(store.Options{
-		DataDir: s.DataDir, LogDir: s.LogDir, Log: p.logger,
+		ServerID: bound,
+		DataDir:  s.DataDir, LogDir: s.LogDir, Log: p.logger,
 		SnapRetain: s.SnapRetain, LogBudget: s.LogBudgetBytes, FlushTxns: s.SnapTxns,
 		SnapTxns: s.SnapTxns, SnapBytes: s.SnapBytes,
 		PreallocBytes: s.PreallocBytes, RollBytes: s.RollBytes, NoSync: s.NoSync, DeferTail: p.cfg.Distributed(), TrustEmpty: s.TrustEmpty,
