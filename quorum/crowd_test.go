@@ -58,7 +58,9 @@ func (c *crowd) Attached(conn znode.ConnID, id wire.SessionID, timeoutMs int32, 
 	c.locked(func() { c.sessions[conn] = attachedTo{id, timeoutMs, passwd} })
 }
 
-func (c *crowd) Applied(a *znode.Applied) {
+func (c *crowd) AnswerOwed() {}
+
+func (c *crowd) Applied(a *znode.Applied) bool {
 	c.mu.Lock()
 	hook := c.onApplied
 	c.mu.Unlock()
@@ -68,6 +70,7 @@ func (c *crowd) Applied(a *znode.Applied) {
 	if a.Conn != 0 {
 		c.locked(func() { c.answers[ask{a.Conn, a.Cxid}] = answer{a.Err, a.Zxid} })
 	}
+	return false
 }
 
 func (c *crowd) Flush() { c.n.c.happened() }

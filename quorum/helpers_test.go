@@ -147,7 +147,7 @@ func (c *fakeClients) Attached(conn znode.ConnID, id wire.SessionID, timeoutMs i
 	c.journal.note("attached conn=%d session=#%d timeout=%d", conn, 1+slices.Index(c.made, id), timeoutMs)
 }
 
-func (c *fakeClients) Applied(a *znode.Applied) {
+func (c *fakeClients) Applied(a *znode.Applied) bool {
 	if c.onApplied != nil {
 		c.onApplied(a)
 	}
@@ -156,7 +156,10 @@ func (c *fakeClients) Applied(a *znode.Applied) {
 		text += ": " + a.Err.Error()
 	}
 	c.journal.note("%s", text)
+	return false
 }
+
+func (c *fakeClients) AnswerOwed() {}
 
 func (c *fakeClients) Sessions(func(znode.ConnID, wire.SessionID, int32)) {}
 func (c *fakeClients) Open(readOnly bool)                                 { c.journal.note("open readOnly=%t", readOnly) }

@@ -24,6 +24,9 @@ const (
 	// applyMax bounds the transactions applied in one hold of the tree's lock,
 	// so that readers get in between.
 	applyMax = 256
+	// applyTime is how long one hold of the tree's lock goes on; the transaction
+	// during which it ends is the last.
+	applyTime = 2 * time.Millisecond
 	// stallMin is the pause from which on the loop stood still: the process was
 	// stopped or starved. What the others sent meanwhile is still to be read, so
 	// of such a pause only tickEvery counts.
@@ -346,10 +349,19 @@ func (m *Member) resume() {
 	m.peer.Resume(list)
 }
 
-// applySome applies at most applyMax transactions in one hold of the lock.
+// applySome applies at most applyMax transactions in one hold of the lock, fewer
+// if they take long or if clients' reads have to come between them.
 func (m *Member) applySome(out *znode.Applied) {
+	if m.applyLocked(out) {
+		m.o.Clients.AnswerOwed()
+	}
+}
+
+// applyLocked is applySome under the lock. It tells whether reads are owed.
+func (m *Member) applyLocked(out *znode.Applied) (owes bool) {
 	m.tree.Lock()
 	defer m.tree.Unlock()
+	began := m.o.Now()
 	n, last := int64(0), m.tree.LastZxid()
 	defer func() {
 		m.turn.unkept += n
@@ -361,7 +373,7 @@ func (m *Member) applySome(out *znode.Applied) {
 	}()
 	for range applyMax {
 		if !m.peer.Apply(out) {
-			return
+			return false
 		}
 		if out.Zxid > last { // a sync's outcome, say, has no transaction of its own
 			n, last = n+1, out.Zxid
@@ -370,11 +382,15 @@ func (m *Member) applySome(out *znode.Applied) {
 			m.o.Clients.Attached(out.Conn, out.Created, out.TimeoutMs, m.peer.Password(out.Created, out.Cxid))
 			out.Conn = 0
 		}
-		m.o.Clients.Applied(out)
+		owes = m.o.Clients.Applied(out)
 		if out.Closed != 0 {
 			m.o.Clients.SessionClosed(out.Closed)
 		}
+		if owes || m.o.Now().Sub(began) >= applyTime {
+			return owes
+		}
 	}
+	return false
 }
 
 // fail ends the member: nobody knows what is on disk after a failed sync, and

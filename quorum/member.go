@@ -23,8 +23,11 @@ type Clients interface {
 	// Attached answers an attachment. id 0 says that there is no such session.
 	Attached(conn znode.ConnID, id wire.SessionID, timeoutMs int32, passwd [16]byte)
 	// Applied tells the outcome of one transaction, under the tree's write
-	// lock, one after the other. a is valid during the call.
-	Applied(a *znode.Applied)
+	// lock, one after the other. a is valid during the call. If it is true the
+	// lock is released and AnswerOwed called before the next one is applied.
+	Applied(a *znode.Applied) (owes bool)
+	// AnswerOwed answers reads that would have kept the lock for too long.
+	AnswerOwed()
 	// Flush comes after the lock is released: what was queued may be written.
 	Flush()
 	// SessionClosed says that a session has ended.

@@ -10,10 +10,12 @@ import (
 
 // loop is what the member's loop keeps between two calls.
 type loop struct {
-	touched  []*conn // have something to be written
-	answered int64   // requests answered since the last Flush
-	now      int64   // time of the batch, see Server.now; 0 = ask
-	frame    []byte  // an encoded event
+	touched  []*conn   // have something to be written
+	answered int64     // requests answered since the last Flush
+	now      int64     // time of the batch, see Server.now; 0 = ask
+	reading  allowance // for reads, until the next Flush
+	owing    []*conn   // whose reads AnswerOwed is to answer
+	frame    []byte    // an encoded event
 }
 
 // time is the time at which the loop's current batch is answered.
@@ -94,42 +96,77 @@ func (c *conn) gone() bool {
 // Applied tells the outcome of one transaction. It is called under the tree's
 // write lock, for one transaction after the other. The events go out first,
 // then the reply to whoever asked, then the replies to its reads that waited.
-func (s *Server) Applied(a *znode.Applied) {
+//
+// If it is true there are reads whose turn has come, but for which there is no
+// time under this lock: the caller releases it and calls AnswerOwed before the
+// next transaction is applied.
+func (s *Server) Applied(a *znode.Applied) (owes bool) {
 	if len(a.Events) > 0 {
 		s.deliver(a.Events)
 	}
 	if a.Conn == 0 {
-		return
+		return false
 	}
 	c := s.lookup(a.Conn)
 	if c == nil {
 		s.stats.staleReplies(1)
-		return
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.closed {
-		return
+		return false
 	}
 	it := c.mu.queue.find(a.Cxid, a.Op)
 	switch {
 	case it == nil && c.mu.finishing:
-		return // its session has ended meanwhile
+		return false // its session has ended meanwhile
 	case it == nil:
 		s.log.Error("the outcome of a request that nobody made; closing its connection", zap.Stringer("client", c.remote),
 			zap.Stringer("session", a.Session), zap.Stringer("operation", a.Op), zap.Int32("xid", a.Cxid))
 		c.closeLocked("its replies are out of step")
-		return
+		return false
 	case a.Err == wire.ErrSessionMoved:
 		// The client has gone to another member; ZooKeeper too says nothing.
 		c.closeLocked("its session moved to another member")
-		return
+		return false
 	}
 	c.settle(it, a)
-	s.loop.answered += c.answerDue(s.loop.time(s))
+	if owes = c.answerFromLoop(&s.loop.reading); owes {
+		s.loop.owing = append(s.loop.owing, c)
+	}
+	return owes
+}
+
+// answerFromLoop answers what is due, and tells whether reads are left that
+// must be answered before the next transaction. The caller is the member's loop
+// and holds c.mu.
+func (c *conn) answerFromLoop(time *allowance) (owes bool) {
+	s := c.srv
+	answered, owes := c.answerDue(s.loop.time(s), time)
+	s.loop.answered += answered
 	c.checkOut()
 	c.mu.changed.Broadcast()
 	s.loop.touch(c)
+	return owes
+}
+
+// AnswerOwed answers the reads of which Applied said that they are left. The
+// tree's lock is released, and taken again to read: nothing is written
+// meanwhile, for the caller is the only one who writes.
+func (s *Server) AnswerOwed() {
+	l := &s.loop
+	for i, c := range l.owing {
+		for owes := true; owes; {
+			c.tree.RLock()
+			c.mu.Lock()
+			owes = !c.mu.closed && c.answerFromLoop(&allowance{left: holdTime})
+			c.mu.Unlock()
+			c.tree.RUnlock()
+		}
+		l.owing[i] = nil
+	}
+	l.owing = l.owing[:0]
 }
 
 // settle notes the outcome of the request it: as a reply at once if its turn
@@ -203,7 +240,7 @@ func (s *Server) Flush() {
 		l.touched[i] = nil
 	}
 	l.touched = l.touched[:0]
-	l.now = 0
+	l.now, l.reading = 0, allowance{left: loopReadTime}
 }
 
 // SessionClosed says that a session has ended. Its connection here, if there is

@@ -88,6 +88,8 @@ type conn struct {
 		// replySize is a guess at the size of the next reply: the last ones',
 		// the largest of which is forgotten slowly.
 		replySize int
+		// readCost is a guess at the time that the next read takes.
+		readCost time.Duration
 
 		buf     *outBuffer // what is to be written next; nil if nothing is
 		unsent  int        // bytes being written
@@ -112,7 +114,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.mu.changed.L = &c.mu.Mutex
 	c.mu.reader.IDs = s.o.Auth.InitialIDs(c.remote.Addr())
 	c.mu.stats.clear()
-	c.mu.replySize = replySizeGuess
+	c.mu.replySize, c.mu.readCost = replySizeGuess, readCostGuess
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw

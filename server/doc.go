@@ -12,8 +12,10 @@
 // Every connection has one goroutine, which parks in a read without holding a
 // buffer. It answers reads under the tree's read lock while no write of its
 // connection is in flight; a read behind a write waits in the connection's
-// queue and is answered by the member's loop, under the tree's write lock, right
-// after that write's reply. So the replies of a connection come in the order of
+// queue and is answered by the member's loop right after that write's reply,
+// under the tree's write lock as long as that takes little time (allowance.go).
+// When it takes more, reads with no write behind them go to a goroutine, and
+// those with one are done under the read lock before the next transaction. So the replies of a connection come in the order of
 // its requests, and an event comes before any reply that shows the change:
 // whatever is made under a hold of the tree's lock is put in the connection's
 // out buffer under that hold. Only auth and sasl are answered at receipt.
@@ -41,7 +43,7 @@
 // are called by that loop only; all else is safe for any goroutine.
 //
 // Read member.go and server.go, then conn.go, input.go, request.go, handshake.go
-// and reply.go for the connection's goroutine, clients.go and door.go for the
+// reply.go and allowance.go for the connection's goroutine, clients.go and door.go for the
 // loop's side, readonly.go for service without a quorum, output.go for the way
 // out, and memory.go, limit.go, stats.go and word.go.
 package server

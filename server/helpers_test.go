@@ -152,14 +152,21 @@ func (f *fakeMember) Submit(reqs []*znode.Request) {
 
 // carryOut makes and applies one request's txn.
 func (f *fakeMember) carryOut(r *znode.Request) {
+	if f.apply(r) {
+		f.srv.AnswerOwed()
+	}
+}
+
+// apply makes and applies the txn under the tree's lock, and tells whether reads
+// are owed.
+func (f *fakeMember) apply(r *znode.Request) (owes bool) {
 	var a znode.Applied
 	f.tree.Lock()
 	defer f.tree.Unlock()
 	if r.Op == wire.OpSync {
 		a = znode.Applied{Conn: r.Conn, Session: r.Session, Cxid: r.Cxid, Op: r.Op, Zxid: f.tree.LastZxid(),
 			Path: r.Body.(*wire.PathRequest).Path}
-		f.srv.Applied(&a)
-		return
+		return f.srv.Applied(&a)
 	}
 	zxid := f.tree.LastZxid() + 1
 	now := time.Now().UnixMilli()
@@ -174,10 +181,11 @@ func (f *fakeMember) carryOut(r *znode.Request) {
 		f.srv.Attached(a.Conn, a.Created, a.TimeoutMs, f.password(a.Created))
 		a.Conn = 0
 	}
-	f.srv.Applied(&a)
+	owes = f.srv.Applied(&a)
 	if a.Closed != 0 {
 		f.srv.SessionClosed(a.Closed)
 	}
+	return owes
 }
 
 func (f *fakeMember) password(id wire.SessionID) [16]byte {

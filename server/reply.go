@@ -117,23 +117,32 @@ func appendEvent(b []byte, e *znode.Event) []byte {
 
 // answerDue answers the requests at the head of the queue that need not wait
 // any more, and says how many. It stops at one that the member still has, or
-// when so much is unwritten that the reads that are left become a backlog. A
-// read that has a later request of its connection at the member is answered
-// in any case: it must not see what that request does. The caller holds the
-// tree's lock and c.mu.
-func (c *conn) answerDue(now int64) (answered int64) {
+// when so much is unwritten, or so much time spent, that the reads that are left
+// become a backlog.
+//
+// A read that has a later request of its connection at the member must not see
+// what that request does, so it cannot be left as backlog. If there is no time
+// for it, the connection owes it: it is to be answered before another
+// transaction is applied. The caller holds the tree's lock and c.mu.
+func (c *conn) answerDue(now int64, time *allowance) (answered int64, owes bool) {
+	defer time.stop()
 	q := &c.mu.queue
 	for q.len() > 0 {
 		it := q.head()
 		switch it.state {
 		case stateAwaited:
-			return answered
+			return answered, false
 		case stateRead:
-			if q.awaited == 0 && c.outBytes() > outChunk {
+			switch {
+			case q.awaited == 0 && (time.spent() || c.outBytes() > outChunk):
 				c.mu.backlog = true
-				return answered
+				return answered, false
+			case time.spent():
+				return answered, true
 			}
+			time.begin(c.srv)
 			c.answerRead(it.xid, it.op, it.body)
+			c.noteCost(time.spend(c.srv))
 			c.srv.stats.reads(micros(now - it.at))
 		case stateCode:
 			c.answerCode(it.xid, it.op, it.code)
@@ -146,7 +155,7 @@ func (c *conn) answerDue(now int64) (answered int64) {
 		answered++
 	}
 	c.releaseLarge()
-	return answered
+	return answered, false
 }
 
 // releaseLarge gives back the room of large requests when none is unanswered.
@@ -166,7 +175,7 @@ func (c *conn) answerBacklog() {
 	c.mu.backlog = false
 	n := int64(0)
 	if !c.mu.closed {
-		n = c.answerDue(c.srv.now())
+		n, _ = c.answerDue(c.srv.now(), &allowance{left: holdTime})
 	}
 	c.mu.Unlock()
 	c.tree.RUnlock()

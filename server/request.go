@@ -45,6 +45,7 @@ type worker struct {
 	hold hold
 
 	heldFrames, heldBytes int // since the tree's lock was taken: frames, and bytes in the out buffer then
+	allowed               allowance
 
 	reqs   []*znode.Request // for the member
 	queued int64            // items pushed on the connection's queue
@@ -193,7 +194,7 @@ func (w *worker) mayGoOn(frame []byte) verdict {
 		return atEnd
 	case c.full() || c.srv.throttling(w.queued):
 		return mustWait
-	case c.mu.queue.reads*c.mu.replySize > readAhead:
+	case c.aheadFull():
 		if row, ok := znode.LookupOp(opOf(frame)); ok && row.Quorum {
 			c.mu.drain = true
 			return mustWait
@@ -213,8 +214,9 @@ func (w *worker) bound() {
 		return
 	}
 	w.heldFrames++
+	w.c.noteCost(w.allowed.spend(w.c.srv))
 	out := w.c.outBytes()
-	if w.heldFrames < holdFrames && out-w.heldBytes < holdBytes {
+	if w.heldFrames < holdFrames && out-w.heldBytes < holdBytes && !w.allowed.spent() {
 		return
 	}
 	w.unlock()
@@ -240,6 +242,8 @@ func (w *worker) lockTree() {
 	w.c.tree.RLock()
 	w.c.mu.Lock()
 	w.hold, w.heldFrames, w.heldBytes = holdTree, 0, w.c.outBytes()
+	w.allowed = allowance{left: holdTime}
+	w.allowed.begin(w.c.srv)
 }
 
 func (w *worker) unlock() {

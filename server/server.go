@@ -154,6 +154,7 @@ func New(o Options) *Server {
 		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
 	}))
 	s.connects.init(&o)
+	s.loop.reading.left = loopReadTime
 	s.stats.init(o.Metrics)
 	s.traceMask.Store(fourletter.DefaultTraceMask)
 	s.mu.conns = map[znode.ConnID]*conn{}
