@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,9 @@ const (
 	defaultBindTries = 3
 	// bindPause is the time between two tries to listen.
 	bindPause = time.Second
+	// nameLogEvery is how many tries to listen on a name that is not ready yet
+	// come between two lines in the log.
+	nameLogEvery = 10
 	// acceptPauseMin and acceptPauseMax bound the wait after an accept that went
 	// wrong, for want of file descriptors as a rule.
 	acceptPauseMin = 5 * time.Millisecond
@@ -98,7 +102,9 @@ type ports struct {
 	keepAlive bool
 	accepted  func(nc net.Conn) // has the goroutine and owns the connection
 	ctx       context.Context   // ends the waiting in Listen
-	running   sync.WaitGroup
+	// listener listens on an address, TCP if nil.
+	listener func(ctx context.Context, addr string) (net.Listener, error)
+	running  sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
@@ -137,21 +143,53 @@ func (p *ports) listen(addrs []string, tries int) error {
 	return nil
 }
 
+// bind listens on addr. A name that nobody resolves yet, or that still stands for
+// the address of a predecessor, is not counted as a try: where servers get their
+// names when they are started, it comes within a while, and a wrong one is told
+// once in a while.
 func (p *ports) bind(addr string, tries int) (net.Listener, error) {
-	config := net.ListenConfig{KeepAlive: keepAlivePeriod(p.keepAlive)}
-	for try := 1; ; try++ {
-		l, err := config.Listen(p.ctx, "tcp", addr)
+	listen := p.listener
+	if listen == nil {
+		config := net.ListenConfig{KeepAlive: keepAlivePeriod(p.keepAlive)}
+		listen = func(ctx context.Context, addr string) (net.Listener, error) { return config.Listen(ctx, "tcp", addr) }
+	}
+	for try, waits := 1, 0; ; {
+		l, err := listen(p.ctx, addr)
 		if err == nil {
 			return l, nil
 		}
-		if try >= tries {
-			return nil, err // it names the address
+		if NameNotReady(addr, err) {
+			if waits%nameLogEvery == 0 {
+				p.log.Warn("this server's own name does not lead to this machine yet: trying again until it does, or until it is changed in the configuration",
+					zap.String("address", addr), zap.Error(err))
+			}
+			waits++
+		} else {
+			if try >= tries {
+				return nil, err // it names the address
+			}
+			try++
+			p.log.Warn("cannot listen, trying again", zap.String("address", addr), zap.Error(err))
 		}
-		p.log.Warn("cannot listen, trying again", zap.String("address", addr), zap.Error(err))
 		if !pause(p.ctx, bindPause) {
 			return nil, err
 		}
 	}
+}
+
+// NameNotReady tells whether err, of an attempt to listen on addr (host:port), may
+// go by itself: the host is a name, and it cannot be resolved, or is resolved to
+// an address that this machine does not have.
+func NameNotReady(addr string, err error) bool {
+	host, _, splitErr := net.SplitHostPort(addr)
+	if splitErr != nil || host == "" {
+		return false
+	}
+	if _, parseErr := netip.ParseAddr(host); parseErr == nil {
+		return false
+	}
+	var unresolved *net.DNSError
+	return errors.As(err, &unresolved) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // pause waits, and is false if ctx ended.
