@@ -284,6 +284,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.RUnlock()
 	<-ended
+	if left == 0 {
+		return nil // the last one ended when ctx did
+	}
 	s.log.Warn("client connections were cut off with requests unanswered", zap.Int("connections", left))
 	return ctx.Err()
 }

@@ -14,6 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"zooid/auth"
 	"zooid/wire"
 )
@@ -752,6 +756,19 @@ func TestShutdownDeadline(t *testing.T) {
 	f.ended = true
 	f.member.hold(false)
 	f.member.stop()
+}
+
+// When the time is over at once and nobody was left, nobody was cut off.
+func TestShutdownOfNobody(t *testing.T) {
+	for range 50 { // both ends are there, and either may be seen first
+		core, logs := observer.New(zapcore.WarnLevel)
+		srv := New(Options{Logger: zap.New(core)})
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := srv.Shutdown(ctx); err != nil || logs.Len() > 0 {
+			t.Fatalf("%v, and it logs %v", err, logs.All())
+		}
+	}
 }
 
 // A client that does not read what is left for it does not keep its connection
