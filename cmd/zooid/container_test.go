@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// container is the environment of ZooKeeper's image, on directories of a test.
-func container(t *testing.T, more ...string) map[string]string {
+// imageEnvironment is the environment of ZooKeeper's image, on directories of a test.
+func imageEnvironment(t *testing.T, more ...string) map[string]string {
 	root := t.TempDir()
 	env := map[string]string{
 		"ZOO_CONF_DIR": filepath.Join(root, "conf"), "ZOO_DATA_DIR": filepath.Join(root, "data"),
@@ -25,10 +25,9 @@ func container(t *testing.T, more ...string) map[string]string {
 func zooCfgOf(env map[string]string) string { return filepath.Join(env["ZOO_CONF_DIR"], "zoo.cfg") }
 func myidOf(env map[string]string) string   { return filepath.Join(env["ZOO_DATA_DIR"], "myid") }
 
-// As by the entry point of ZooKeeper's image, the variables are a beginning:
-// what they have written once belongs to the operator.
+// As by the entry point of ZooKeeper's image, the variables make zoo.cfg and myid.
 func TestContainerVariables(t *testing.T) {
-	env := container(t, "ZOO_TICK_TIME=1500", "ZOO_MY_ID=3", "ZOO_SERVERS=server.3=localhost:2888:3888;2199")
+	env := imageEnvironment(t, "ZOO_TICK_TIME=1500", "ZOO_MY_ID=3", "ZOO_SERVERS=server.3=localhost:2888:3888;2199")
 	cfg, err := readConfig("", env)
 	if err != nil {
 		t.Fatal(err)
@@ -50,13 +49,16 @@ func TestContainerVariables(t *testing.T) {
 		}
 	}
 
-	env["ZOO_TICK_TIME"] = "9999"
 	delete(env, "ZOO_MY_ID")
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if cfg, err = readConfig("", env); err != nil || cfg.Sessions.Tick.Milliseconds() != 1500 || cfg.Ensemble.SID != 3 {
 		t.Errorf("the second start has %+v, %v", cfg, err)
 	}
-	if now := read(t, file); now != written {
-		t.Errorf("zoo.cfg was written again:\n%s", now)
+	if after, err := os.Stat(file); err != nil || !os.SameFile(before, after) || read(t, file) != written {
+		t.Errorf("zoo.cfg was written again:\n%s", read(t, file))
 	}
 	// A file that is named wins over the variables.
 	other := write(t, filepath.Join(t.TempDir(), "other.cfg"), "clientPort=2200\ndataDir="+t.TempDir()+"\n")
@@ -96,7 +98,7 @@ func TestContainerVariable(t *testing.T) {
 		{[]string{"ZOO_SERVERS=", "ZOO_MY_ID=", "ZOO_TICK_TIME=", "ZOO_CFG_EXTRA="}, func(e effects) bool { return e.port == 2181 && e.sid == 1 && e.tick == 2*time.Second }},
 	} {
 		t.Run(strings.Join(c.env, " "), func(t *testing.T) {
-			cfg, err := readConfig("", container(t, c.env...))
+			cfg, err := readConfig("", imageEnvironment(t, c.env...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +124,7 @@ type effects struct {
 
 // A zoo.cfg and a myid that are mounted are taken as they are.
 func TestContainerFilesThatAreMounted(t *testing.T) {
-	env := container(t, "ZOO_TICK_TIME=1500", "ZOO_SERVERS=server.1=localhost:2888:3888;2199")
+	env := imageEnvironment(t, "ZOO_TICK_TIME=1500", "ZOO_SERVERS=server.1=localhost:2888:3888;2199")
 	const text = "tickTime=700\ninitLimit=5\nsyncLimit=2\nserver.7=a:2888:3888;2187\nserver.8=b:2888:3888;2188\nserver.9=c:2888:3888;2189\n"
 	write(t, zooCfgOf(env), text+"dataDir="+env["ZOO_DATA_DIR"]+"\n")
 	write(t, myidOf(env), "8\n")
@@ -178,7 +180,7 @@ func TestContainerNumber(t *testing.T) {
 		{"below 0", "-1", "", servers + " server.-1=d:2888:3888;2181", "a server's number must not be below 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			env := container(t, "ZOO_MY_ID="+c.variable, c.servers)
+			env := imageEnvironment(t, "ZOO_MY_ID="+c.variable, c.servers)
 			if c.myid != "" {
 				write(t, myidOf(env), c.myid)
 			}
@@ -200,10 +202,22 @@ func TestContainerVariablesThatAreWrong(t *testing.T) {
 		{"ZOO_SERVERS=server.1=a:2888", "zoo.cfg from the ZOO_* variables:"},
 		{"ZOO_TICK_TIME=fast", `tickTime: "fast" is not a whole number`},
 		{"ZOO_MY_ID=one", `ZOO_MY_ID: "one" is not a number`},
+		{"ZOO_MY_ID=4", "zoo.cfg from the ZOO_* variables: myid says 4, but there is no line server.4"},
+		{"ZOO_SERVERS=server.2=a:2888:3888;2181 server.3=b:2888:3888;2181", "zoo.cfg from the ZOO_* variables: myid says 1, but there is no line server.1"},
+		{"ZOO_SERVERS=server.1=a:2888:3888;2181 server.2=a:2888:3888;2181", "server.1 and server.2 have the same address"},
+		{"ZOO_SERVERS=server.1=a:2888:3888;2181 server.2=b:2888:3888:observer", "there are observers and one participant"},
 		{"ZOO_CFG_EXTRA=sslQuorum=true", "TLS is not served yet"},
 	} {
-		env := container(t, c.wrong)
+		const servers = "ZOO_SERVERS=server.1=a:2888:3888;2181 server.2=b:2888:3888;2181 server.3=c:2888:3888;2181"
+		env := imageEnvironment(t, servers, c.wrong)
 		_, err := readConfig("", env)
+		if err == nil {
+			t.Errorf("%s: accepted", c.wrong)
+			continue
+		}
+		if exists(zooCfgOf(env)) || exists(myidOf(env)) {
+			t.Errorf("%s has left files", c.wrong)
+		}
 		wantCode(t, exitUsage, exitCode(withCode(exitUsage, err)), err.Error(), c.says)
 		name, _, _ := strings.Cut(c.wrong, "=")
 		delete(env, name)
@@ -220,4 +234,59 @@ func TestContainerDirectoriesThatCannotBeMade(t *testing.T) {
 	wantCode(t, exitUsage, exitCode(withCode(exitUsage, err)), err.Error(), "ZOO_CONF_DIR", file)
 	_, err = readConfig("", map[string]string{"ZOO_CONF_DIR": root, "ZOO_DATA_DIR": filepath.Join(file, "data")})
 	wantCode(t, exitDataDir, exitCode(withCode(exitUsage, err)), err.Error(), "ZOO_DATA_DIR", file)
+}
+
+// What was made from variables is made again when they change. What an operator
+// has written or edited stays, and the log says so.
+func TestContainerVariablesThatChange(t *testing.T) {
+	const servers = "ZOO_SERVERS=server.1=a:2888:3888;2181 server.2=b:2888:3888;2181 server.3=c:2888:3888;2181"
+	env := imageEnvironment(t, servers, "ZOO_TICK_TIME=1500")
+	if _, err := readConfig("", env); err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(read(t, zooCfgOf(env)), "\n")
+	if !strings.HasPrefix(first, "# Made by zooid from the ZOO_* variables") {
+		t.Errorf("the first line of zoo.cfg is %q", first)
+	}
+	env["ZOO_TICK_TIME"] = "1700"
+	cfg, err := readConfig("", env)
+	if err != nil || cfg.Sessions.Tick != 1700*time.Millisecond || !strings.Contains(read(t, zooCfgOf(env)), "tickTime=1700\n") {
+		t.Errorf("after a change: %+v, %v\n%s", cfg, err, read(t, zooCfgOf(env)))
+	}
+	// Variables that are wrong now do not spoil what was right.
+	right := read(t, zooCfgOf(env))
+	env["ZOO_TICK_TIME"] = "fast"
+	if _, err := readConfig("", env); err == nil || read(t, zooCfgOf(env)) != right {
+		t.Errorf("wrong variables: %v\n%s", err, read(t, zooCfgOf(env)))
+	}
+	// Edited, it is the operator's.
+	write(t, zooCfgOf(env), right+"maxCnxns=3\n")
+	env["ZOO_TICK_TIME"] = "1900"
+	cfg, err = readConfig("", env)
+	if err != nil || cfg.Sessions.Tick != 1700*time.Millisecond || cfg.Clients.MaxTotal != 3 {
+		t.Fatalf("edited: %+v, %v", cfg, err)
+	}
+	if said := strings.Join(cfg.Warnings, "\n"); !strings.Contains(said, "has been edited since: it counts, and the variables do not") {
+		t.Errorf("it does not say that the variables do not count: %s", said)
+	}
+}
+
+// To look at a configuration writes nothing.
+func TestLookingWritesNothing(t *testing.T) {
+	env := imageEnvironment(t, "ZOO_CFG_EXTRA=preAllocSize=64M")
+	for k, v := range env {
+		t.Setenv(k, v)
+	}
+	for _, flag := range []string{"--check", "--print-config"} {
+		code, out, stderr := zooid("serve", flag)
+		wantCode(t, 0, code, out+stderr, "64M")
+		if exists(env["ZOO_CONF_DIR"]) || exists(env["ZOO_DATA_DIR"]) {
+			t.Errorf("%s has made files", flag)
+		}
+	}
+	code, out, stderr := zooid("serve", "--check")
+	wantCode(t, 0, code, out+stderr, "warning: ", "preAllocSize", "so the default 65536 holds", "a server would start with it")
+	t.Setenv("ZOO_SERVERS", "server.1=a")
+	code, out, stderr = zooid("serve", "--check")
+	wantCode(t, exitUsage, code, out+stderr, "server.1", "is not of the form")
 }

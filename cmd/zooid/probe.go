@@ -99,7 +99,7 @@ func ownAddr(env map[string]string) string {
 	if err != nil {
 		return probeAddr
 	}
-	cfg, err := parseConfig(text, file, env)
+	cfg, err := parseConfig(text, file, env, os.ReadFile)
 	if err != nil || cfg.Clients.Addr.Port == 0 {
 		return probeAddr
 	}

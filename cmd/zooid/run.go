@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -66,6 +69,7 @@ func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
 	if os.Getenv("GOGC") == "" {
 		go tuneCollector(ctx)
 	}
+	defer ignoreHangup(logger)()
 	p := &process{cfg: cfg, logger: logger, metrics: admin.NewMetrics(), began: time.Now()}
 	if started, err := p.startUntil(ctx); !started {
 		return err
@@ -81,6 +85,29 @@ func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
 	case err := <-p.member.Failed():
 		// No write will be answered any more, so there is nothing to wait for.
 		return errors.Join(withCode(exitDataDir, err), p.stop(0))
+	}
+}
+
+// ignoreHangup keeps a SIGHUP from ending the process until what it returns is
+// called: people send it to have a configuration read again, or close the terminal
+// in which they have started a server.
+func ignoreHangup(logger *zap.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				logger.Warn("SIGHUP: nothing is read again, the configuration holds until the next start; SIGTERM ends the server")
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(done)
 	}
 }
 
@@ -133,7 +160,7 @@ func (p *process) start() error {
 		return withCode(exitUsage, err)
 	}
 	if err := p.openStore(); err != nil {
-		return withCode(exitDataDir, err)
+		return withCode(exitDataDir, explainDamage(err, p.cfg))
 	}
 	t := &p.cfg.Tree
 	p.store.Tree().SetRules(znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
@@ -144,7 +171,7 @@ func (p *process) start() error {
 	}
 	restored := p.store.Tree().LastZxid() // the tree is the member's from Start on
 	// A member that cannot serve clients takes part in no election.
-	addrs, err := p.server.Listen(addr.Listen())
+	addrs, err := p.listenClients(addr.Listen())
 	if err != nil {
 		return withCode(exitListen, err)
 	}
@@ -158,6 +185,40 @@ func (p *process) start() error {
 	p.logger.Info("listening for clients on "+addrs[0].String(),
 		zap.Stringer("zxid", restored), zap.Duration("start", time.Since(p.began)))
 	return nil
+}
+
+// namePause is the time between two tries to listen for clients on a name that is
+// not ready yet, and nameLogEvery how many of them come between two lines.
+const (
+	namePause    = time.Second
+	nameLogEvery = 10
+)
+
+// listenClients opens the client port. A name that does not lead to this machine
+// yet is waited for, as on the ports between members.
+func (p *process) listenClients(addr string) ([]net.Addr, error) {
+	for waits := 0; ; waits++ {
+		addrs, err := p.server.Listen(addr)
+		if err == nil || !quorum.NameNotReady(addr, err) || p.stopping.Load() {
+			return addrs, err
+		}
+		if waits%nameLogEvery == 0 {
+			p.logger.Warn("the name of the client address does not lead to this machine yet: trying again until it does, or until it is changed in the configuration",
+				zap.String("address", addr), zap.Error(err))
+		}
+		time.Sleep(namePause)
+	}
+}
+
+// explainDamage adds to a log that is refused what forceSync=no has to do with it.
+func explainDamage(err error, cfg *config.Config) error {
+	var damage *txnlog.DamageError
+	if !cfg.Storage.NoSync || !errors.As(err, &damage) {
+		return err
+	}
+	return fmt.Errorf("%w (%s: forceSync=no: writes are acknowledged before the log is on the disk, so a power cut or a crash of the machine "+
+		"leaves a log like this, in the middle of any file that was written shortly before, and acknowledged writes are lost; a server that is killed alone leaves none)",
+		err, cfg.Where("forceSync"))
 }
 
 // checkDirs wants the directories to be there where the configuration says
@@ -208,7 +269,7 @@ func (p *process) makeServer(registry *auth.Registry) {
 	c, t := &p.cfg.Clients, &p.cfg.Throttle
 	whitelist, unknown := fourletter.ParseWhitelist(c.FourLetterWhitelist, c.ReadOnlyMode)
 	for _, word := range unknown {
-		p.logger.Warn("4lw.commands.whitelist names a word that does not exist", zap.String("word", word))
+		p.logger.Warn(fmt.Sprintf("%s: 4lw.commands.whitelist names a word that does not exist: %q", p.cfg.Where("4lw.commands.whitelist"), word))
 	}
 	p.server = server.New(server.Options{
 		Logger: p.logger, SID: p.sid(), Auth: registry, Host: p, Metrics: p.metrics, Whitelist: whitelist,

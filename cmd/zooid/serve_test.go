@@ -483,3 +483,56 @@ func TestMemberInAMinority(t *testing.T) {
 		}
 	}
 }
+
+// A hangup is no end: people send it to have a configuration read again.
+func TestHangupDoesNotEnd(t *testing.T) {
+	s := serve(t, baseKeys(t))
+	c := s.open()
+	for range 2 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testenv.Await(t, 10*time.Second, "the log tells of the hangup", func() bool {
+		return strings.Contains(s.log.String(), "SIGHUP: nothing is read again")
+	})
+	if _, _, err := c.Create("/after", nil, 0); err != nil {
+		t.Error(err)
+	}
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// A log that is refused while forceSync=no says what that has to do with it.
+func TestDamageWithoutSync(t *testing.T) {
+	keys := baseKeys(t)
+	s := serve(t, keys)
+	c := s.open()
+	for i := range 20 {
+		if _, _, err := c.Create(fmt.Sprintf("/n%d", i), bytes.Repeat([]byte("x"), 500), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.stop()
+	logs, err := filepath.Glob(filepath.Join(s.dir, "version-2", "log.*"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	text := []byte(read(t, logs[0]))
+	copy(text[3000:], bytes.Repeat([]byte{0}, 1000)) // a block that never reached the disk
+	if err := os.WriteFile(logs[0], text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, "zooid")); err != nil {
+		t.Fatal(err)
+	}
+	for _, sync := range []string{"yes", "no"} {
+		keys["forceSync"] = sync
+		code, _, said := zooid("serve", zooCfg(t, keys))
+		wantCode(t, exitDataDir, code, said, "is damaged at byte")
+		if got := strings.Contains(said, "forceSync=no: writes are acknowledged before the log is on the disk"); got != (sync == "no") {
+			t.Errorf("forceSync=%s: it says\n%s", sync, said)
+		}
+	}
+}
