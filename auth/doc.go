@@ -7,7 +7,9 @@
 //
 // Promises: nothing here keeps state, so any goroutine may call anything at any
 // time; judging an ACL allocates nothing. An ACL entry of a scheme that is not
-// configured matches nobody, and cannot be written.
+// configured matches nobody, and cannot be written. The identities of a connection
+// and the ACL of a request are bounded (wire/bounds.go), and take time in proportion
+// to their bytes.
 //
 // Schemes here: world and auth (words of an ACL, in which nobody can
 // authenticate), digest, ip, and super (an identity that may do everything and

@@ -127,8 +127,10 @@ func (r *Registry) InitialIDs(remote netip.Addr) []wire.ID {
 
 // Authenticate judges an auth packet of a connection that has the identities
 // ids. It returns those that the packet adds to them, none if it repeats what
-// is known. The error wraps wire.ErrAuthFailed; the connection is then to be
-// closed.
+// is known: identities are a set, as in ZooKeeper. The error wraps
+// wire.ErrAuthFailed; the connection is then to be closed. It is also the answer
+// to a packet that would give the connection more than wire.ClientIDsMax
+// identities or wire.ClientIDBytesMax bytes of them.
 func (r *Registry) Authenticate(scheme string, data []byte, remote netip.Addr, ids []wire.ID) ([]wire.ID, error) {
 	s := r.scheme(scheme)
 	if s == nil {
@@ -138,7 +140,24 @@ func (r *Registry) Authenticate(scheme string, data []byte, remote netip.Addr, i
 	if err != nil {
 		return nil, fmt.Errorf("scheme %s: %w", scheme, err)
 	}
-	return slices.DeleteFunc(proved, func(id wire.ID) bool { return slices.Contains(ids, id) }), nil
+	var added []wire.ID
+	for _, id := range proved {
+		if !slices.Contains(ids, id) && !slices.Contains(added, id) {
+			added = append(added, id)
+		}
+	}
+	if len(added) == 0 {
+		return nil, nil
+	}
+	if n := len(ids) + len(added); n > wire.ClientIDsMax {
+		return nil, fmt.Errorf("scheme %s: %d identities of one connection, at most %d are accepted: %w",
+			scheme, n, wire.ClientIDsMax, wire.ErrAuthFailed)
+	}
+	if n := wire.IDsSize(ids) + wire.IDsSize(added); n > wire.ClientIDBytesMax {
+		return nil, fmt.Errorf("scheme %s: %d bytes of identities of one connection, at most %d are accepted: %w",
+			scheme, n, wire.ClientIDBytesMax, wire.ErrAuthFailed)
+	}
+	return added, nil
 }
 
 // Admits tells whether a connection with these identities may make requests at
@@ -192,45 +211,108 @@ func (r *Registry) Permits(acl []wire.ACL, perm int32, ids []wire.ID) bool {
 // Normalize turns the ACL of a create or setACL by somebody with the
 // identities ids into what is stored: duplicates removed, the `auth` entry
 // replaced by one entry for each identity that names somebody. The error wraps
-// wire.ErrInvalidACL. The result aliases acl if nothing had to change.
+// wire.ErrInvalidACL; it is also the answer to an ACL beyond
+// wire.ACLEntriesMax or wire.ACLBytesMax, before or after that replacement. The
+// result aliases acl if nothing had to change. It takes time in proportion to
+// the bytes of acl and of the result.
 func (r *Registry) Normalize(acl []wire.ACL, ids []wire.ID) ([]wire.ACL, error) {
-	if len(acl) == 0 {
+	switch {
+	case len(acl) == 0:
 		return nil, fmt.Errorf("empty list: %w", wire.ErrInvalidACL)
+	case len(acl) > wire.ACLEntriesMax:
+		return nil, tooLarge(len(acl), "entries", wire.ACLEntriesMax)
 	}
-	asIs := true
+	asIs, bytes := true, 0
+	seen := newEntrySet(acl)
 	for i := range acl {
 		// Only `auth` and a repetition change the list; both are rare.
-		if acl[i].ID.Scheme == schemeAuth || slices.Contains(acl[:i], acl[i]) {
+		switch {
+		case seen.has(i) || acl[i].ID.Scheme == schemeAuth:
 			asIs = false
 			continue
-		}
-		if !r.valid(acl[i].ID) {
+		case !r.valid(acl[i].ID):
 			return nil, fmt.Errorf("entry %s:%s: %w", acl[i].ID.Scheme, acl[i].ID.ID, wire.ErrInvalidACL)
+		}
+		if bytes += wire.ACLEntrySize(&acl[i]); bytes > wire.ACLBytesMax {
+			return nil, tooLarge(bytes, "bytes", wire.ACLBytesMax)
 		}
 	}
 	if asIs {
 		return acl, nil
 	}
+	return r.expand(acl, ids, bytes)
+}
+
+// expand is the part of Normalize for an ACL that changes. What its entries
+// other than `auth` take is bytes. Nothing is made that is beyond the bounds.
+func (r *Registry) expand(acl []wire.ACL, ids []wire.ID, bytes int) ([]wire.ACL, error) {
+	var personal []wire.ACL // what an `auth` entry stands for, without permissions
+	size := 0
+	for _, id := range ids {
+		if s := r.scheme(id.Scheme); s != nil && s.Personal() {
+			personal = append(personal, wire.ACL{ID: id})
+			size += wire.ACLEntrySize(&personal[len(personal)-1])
+		}
+	}
 	var out []wire.ACL
+	seen := newEntrySet(acl)
 	for i, a := range acl {
-		if slices.Contains(acl[:i], a) {
+		if seen.has(i) {
 			continue
 		}
 		if a.ID.Scheme != schemeAuth {
 			out = append(out, a)
 			continue
 		}
-		n := len(out)
-		for _, id := range ids {
-			if s := r.scheme(id.Scheme); s != nil && s.Personal() {
-				out = append(out, wire.ACL{Perms: a.Perms, ID: id})
-			}
-		}
-		if len(out) == n {
+		if len(personal) == 0 {
 			return nil, fmt.Errorf("entry auth without an authenticated identity: %w", wire.ErrInvalidACL)
 		}
+		if bytes += size; bytes > wire.ACLBytesMax {
+			return nil, tooLarge(bytes, "bytes", wire.ACLBytesMax)
+		}
+		if n := len(out) + len(personal); n > wire.ACLEntriesMax {
+			return nil, tooLarge(n, "entries", wire.ACLEntriesMax)
+		}
+		for _, p := range personal {
+			out = append(out, wire.ACL{Perms: a.Perms, ID: p.ID})
+		}
+	}
+	if len(out) > wire.ACLEntriesMax {
+		return nil, tooLarge(len(out), "entries", wire.ACLEntriesMax)
 	}
 	return out, nil
+}
+
+func tooLarge(n int, what string, max int) error {
+	return fmt.Errorf("ACL of %d %s, at most %d are accepted: %w", n, what, max, wire.ErrInvalidACL)
+}
+
+// entrySet tells which entries of an ACL repeat one before them.
+type entrySet struct {
+	acl []wire.ACL
+	set map[wire.ACL]struct{} // nil for a short list, in which a scan is faster
+}
+
+// scanMax is the number of entries up to which a list is scanned.
+const scanMax = 8
+
+func newEntrySet(acl []wire.ACL) entrySet {
+	s := entrySet{acl: acl}
+	if len(acl) > scanMax {
+		s.set = make(map[wire.ACL]struct{}, len(acl))
+	}
+	return s
+}
+
+// has tells whether entry i stands before i, too. It is asked for each i in
+// order, once.
+func (s *entrySet) has(i int) bool {
+	if s.set == nil {
+		return slices.Contains(s.acl[:i], s.acl[i])
+	}
+	n := len(s.set)
+	s.set[s.acl[i]] = struct{}{}
+	return len(s.set) == n
 }
 
 // valid tells whether id may stand in an ACL as it is. There is no scheme

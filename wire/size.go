@@ -63,7 +63,7 @@ func CreateTxnSize(path string, data []byte, acl []ACL) int {
 func aclsSize(acl []ACL) int {
 	n := 4
 	for i := range acl {
-		n += 4 + stringSize(acl[i].ID.Scheme) + stringSize(acl[i].ID.ID)
+		n += ACLEntrySize(&acl[i])
 	}
 	return n
 }
