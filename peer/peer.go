@@ -26,6 +26,11 @@ type Config struct {
 	LocalSessions bool
 	LocalUpgrade  bool
 
+	// PacketMax is how many bytes of data, and how many of identities, a leader
+	// accepts in one packet; 0 is wire.TxnBytesMax. A client's request beyond it is
+	// refused with BADARGUMENTS, wherever it is made.
+	PacketMax int
+
 	// HoldMs is how long clients are held while there is no role, 0 for not at
 	// all, and HoldMax how many of their requests; 0 is 10,000.
 	HoldMs  int64
@@ -99,6 +104,9 @@ type Peer struct {
 func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
 	if cfg.HoldMax == 0 {
 		cfg.HoldMax = holdMax
+	}
+	if cfg.PacketMax == 0 {
+		cfg.PacketMax = wire.TxnBytesMax
 	}
 	p := &Peer{
 		Machine: zab.New(cfg.Zab, disk),

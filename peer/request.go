@@ -123,16 +123,27 @@ func (p *Peer) admit(r *znode.Request, origin wire.SID) {
 func (p *Peer) madeHere(id wire.SessionID) bool { return byte(id>>56) == byte(p.self()) }
 
 // forward sends a request to the leader. Its outcome is the transaction that
-// comes back.
+// comes back. One that the leader could not take is refused here.
 func (p *Peer) forward(r *znode.Request) {
+	packet, ok := p.requestPacket(r)
+	if !ok {
+		p.conclude(outcome{conn: r.Conn, session: r.Session, cxid: r.Cxid, op: r.Op, err: wire.ErrBadArguments})
+		return
+	}
 	p.learner.forwarded++
 	p.learner.awaited = append(p.learner.awaited, awaited{r: r, n: p.learner.forwarded, above: p.Newest()})
-	p.sendRequest(r)
+	p.Forward(packet)
 }
 
-// sendRequest sends REQUEST.
-func (p *Peer) sendRequest(r *znode.Request) {
-	p.Forward(wire.QuorumPacket{Type: wire.PacketRequest, Zxid: noZxid, AuthInfo: r.IDs, Data: p.encodeRequest(r)})
+// requestPacket makes REQUEST, and tells whether a leader accepts it. What needs
+// no permission is not refused because its client has too many identities.
+func (p *Peer) requestPacket(r *znode.Request) (packet wire.QuorumPacket, ok bool) {
+	packet = wire.QuorumPacket{Type: wire.PacketRequest, Zxid: noZxid, AuthInfo: r.IDs, Data: p.encodeRequest(r)}
+	ok = wire.RequestFits(len(packet.Data), packet.AuthInfo, p.cfg.PacketMax)
+	if !ok && (r.Op == wire.OpCloseSession || r.Op == wire.OpSync) {
+		packet.AuthInfo, ok = nil, true
+	}
+	return packet, ok
 }
 
 // noZxid is the zxid of packets that have none.
@@ -155,7 +166,9 @@ func (p *Peer) forwarded(f *zab.Forwarded) {
 
 // forwardedRequest takes a request that a learner has forwarded. Whatever it is,
 // it becomes one transaction, for the learner waits for that: with ZooKeeper one
-// that cannot be decoded ends the leader.
+// that cannot be decoded ends the leader. One that is too large to be taken is an
+// error txn too: it costs neither the learner its connection nor its other clients
+// anything.
 func (p *Peer) forwardedRequest(f *zab.Forwarded) {
 	var q wire.ForwardedRequest
 	d := wire.NewDecoder(f.Packet.Data)
@@ -170,13 +183,15 @@ func (p *Peer) forwardedRequest(f *zab.Forwarded) {
 		return
 	}
 	r := &znode.Request{Session: q.Session, Cxid: q.Cxid, Op: q.Op, Raw: q.Body, IDs: f.Packet.AuthInfo}
-	switch q.Op {
-	case wire.OpCreateSession:
+	switch {
+	case q.Op == wire.OpCreateSession:
 		d := wire.NewDecoder(q.Body)
 		if r.TimeoutMs = d.Int32(); d.Err() != nil {
 			r.Refused = wire.ErrMarshalling
 		}
-	case wire.OpCloseSession:
+	case q.Op == wire.OpCloseSession:
+	case f.Packet.Oversized:
+		r.Refused = wire.ErrBadArguments
 	default:
 		if row, ok := znode.LookupOp(q.Op); !ok || !row.Quorum {
 			r.Refused = wire.ErrUnimplemented

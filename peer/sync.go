@@ -52,7 +52,8 @@ func (p *Peer) sync(r *znode.Request) {
 	} else {
 		p.syncs.sent++
 		s.confirm, s.number, s.asked = p.syncs.sent, p.syncs.sent, p.learner.forwarded
-		p.sendRequest(r)
+		packet, _ := p.requestPacket(r)
+		p.Forward(packet)
 	}
 	p.syncs.waiting = append(p.syncs.waiting, s)
 }

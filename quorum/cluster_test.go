@@ -32,6 +32,9 @@ type cluster struct {
 	ensemble *zab.Ensemble
 	addrs    map[wire.SID]Addresses
 	nodes    map[wire.SID]*node
+	// txnMax, if not 0, is the largest transaction that a node started from now on
+	// prepares as a leader.
+	txnMax int
 	// change, if not nil, may change a node's options before each start.
 	change func(n *node, so *store.Options, o *Options)
 
@@ -256,7 +259,7 @@ func (n *node) open() {
 	}
 	n.disk.Store, n.log.Log = n.store, n.store.Log()
 	tree := n.store.Tree()
-	tree.SetRules(znode.Rules{ExtendedTypes: true})
+	tree.SetRules(znode.Rules{ExtendedTypes: true, TxnMax: n.c.txnMax})
 	o.Disk = zab.Disk{Last: max(tree.LastZxid(), n.store.Log().Last()), Committed: tree.LastZxid()}
 	if o.Disk.Epochs.Accepted, o.Disk.Epochs.Current, err = n.store.Epochs(); err == nil {
 		o.Disk.Recent, err = n.store.Tail()
@@ -366,9 +369,14 @@ func (n *node) connect(conn znode.ConnID) wire.SessionID {
 
 // submit has a client ask for something, and gives what waits for the outcome.
 func (n *node) submit(conn znode.ConnID, op wire.OpCode, body wire.Record) (outcome func() (wire.ErrCode, wire.Zxid)) {
+	return n.submitAs(conn, nil, op, body)
+}
+
+// submitAs is submit for a client with these identities.
+func (n *node) submitAs(conn znode.ConnID, ids []wire.ID, op wire.OpCode, body wire.Record) (outcome func() (wire.ErrCode, wire.Zxid)) {
 	n.lastAsk++
 	key := ask{conn, n.lastAsk}
-	n.member.Submit([]*znode.Request{{Conn: conn, Session: n.crowd.session(conn), Cxid: key.cxid, Op: op, Body: body}})
+	n.member.Submit([]*znode.Request{{Conn: conn, Session: n.crowd.session(conn), Cxid: key.cxid, Op: op, Body: body, IDs: ids}})
 	return func() (wire.ErrCode, wire.Zxid) {
 		n.c.t.Helper()
 		var a answer

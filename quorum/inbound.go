@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -33,9 +34,11 @@ const (
 //	0 ≤ given ≤ start ≤ end ≤ len(b)
 type inbound struct {
 	b          []byte
-	given      int    // memory before it belongs to whom packets were given
-	start, end int    // the bytes not decoded yet
-	packed     []byte // data of small transactions
+	given      int              // memory before it belongs to whom packets were given
+	start, end int              // the bytes not decoded yet
+	packed     []byte           // data of small transactions
+	skip       wire.RequestSkip // over the rest of a REQUEST that is too large
+	refused    error            // says what is passed over, for the log
 	slab       []wire.QuorumPacket
 	batch      int // packets in the last batch
 }
@@ -73,15 +76,35 @@ func (in *inbound) replace(b []byte, pending ...[]byte) {
 }
 
 // decode takes the packets that are there, up to SNAP. Those before an error are
-// good.
+// good. A REQUEST beyond the limit comes as Oversized, and the rest of it is passed
+// over: it must cost one client, not all of a member's.
 func (in *inbound) decode(limit int) ([]wire.QuorumPacket, error) {
 	if cap(in.slab)-len(in.slab) < max(inSlab/4, in.batch) {
 		in.slab = make([]wire.QuorumPacket, 0, max(inSlab, in.batch+in.batch/2))
 	}
 	first := len(in.slab)
 	var err error
-	for in.start < in.end {
+	for in.start < in.end && err == nil {
+		if in.skip.Active() {
+			var n int
+			n, err = in.skip.Pass(in.data())
+			if in.start += n; in.skip.Active() {
+				break
+			}
+			continue
+		}
 		p, n, decodeErr := wire.DecodeQuorumPacket(in.data(), limit)
+		if errors.Is(decodeErr, wire.ErrPacketTooLarge) {
+			head, skip, ok, headErr := wire.OversizedRequest(in.data())
+			if headErr == nil && ok {
+				in.skip, in.refused = skip, decodeErr
+				in.slab = append(in.slab, head)
+				continue
+			}
+			if headErr == nil {
+				break // more of it has to come
+			}
+		}
 		if decodeErr != nil || n == 0 {
 			err = decodeErr
 			break
@@ -127,11 +150,7 @@ type inStream struct {
 // readPackets reads until the connection's end.
 func (c *channel) readPackets() error {
 	for {
-		limit := c.s.o.MaxGreeting
-		if c.trusted.Load() {
-			limit = c.s.o.MaxPacket
-		}
-		batch, err := c.in.decode(limit)
+		batch, err := c.in.decode(c.packetMax())
 		n := len(batch)
 		if n > 0 {
 			if c.accepted && !c.spoke.Swap(true) {
@@ -142,6 +161,11 @@ func (c *channel) readPackets() error {
 				return errClosed
 			}
 			c.s.o.Events.Packets(c.id, batch)
+		}
+		if c.in.refused != nil {
+			c.s.refusals.Warn("refusing a request that a learner has forwarded; its client is told BADARGUMENTS",
+				zap.Stringer("with", c.nc.RemoteAddr()), zap.Error(c.in.refused))
+			c.in.refused = nil
 		}
 		if err != nil {
 			c.s.refusals.Warn("closing a connection between servers", zap.Stringer("with", c.nc.RemoteAddr()), zap.Error(err))
@@ -163,6 +187,23 @@ func (c *channel) readPackets() error {
 			return err
 		}
 	}
+}
+
+// leaderPacketMax is how many bytes of data a packet of a leader may bring at
+// the least. No leader makes such a one any more, but it may find one in a log
+// that an earlier version has written, and its ensemble must be able to go on.
+const leaderPacketMax = 64 << 20
+
+// packetMax is how many bytes of data a packet may bring here. Whom this member
+// has dialled it believes more than who has dialled it, and a stranger least.
+func (c *channel) packetMax() int {
+	switch {
+	case !c.trusted.Load():
+		return c.s.o.MaxGreeting
+	case c.accepted:
+		return c.s.o.MaxPacket
+	}
+	return max(c.s.o.MaxPacket, leaderPacketMax)
 }
 
 // receive hands the reader what it is to do behind SNAP.

@@ -191,3 +191,35 @@ func liveHeap() int64 {
 	runtime.ReadMemStats(&s)
 	return int64(s.HeapAlloc)
 }
+
+// TestInboundPassesOverOversizedRequests: a REQUEST that is too large ends
+// nothing. It is told of at once, its bytes take no memory, and what follows is
+// read.
+func TestInboundPassesOverOversizedRequests(t *testing.T) {
+	const limit = 10_000
+	f := wire.ForwardedRequest{Session: 7, Cxid: 8, Op: wire.OpSetData, Body: make([]byte, 1<<20)}
+	large := wire.QuorumPacket{Type: wire.PacketRequest, Data: f.Append(nil), AuthInfo: []wire.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
+	ack := wire.QuorumPacket{Type: wire.PacketAck, Zxid: 9}
+	for _, piece := range []int{1, 7, 5000} {
+		var in inbound
+		var got []wire.QuorumPacket
+		largest := 0
+		for rest := ack.Append(large.Append(ack.Append(nil))); len(rest) > 0; {
+			n := copy(in.room()[:piece], rest)
+			in.end += n
+			rest = rest[n:]
+			batch, err := in.decode(limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, batch...)
+			largest = max(largest, len(in.b))
+		}
+		if len(got) != 3 || got[0].Oversized || !got[1].Oversized || got[2].Type != wire.PacketAck || got[2].Zxid != 9 {
+			t.Errorf("pieces of %d: %+v", piece, got)
+		}
+		if largest > inChunk {
+			t.Errorf("pieces of %d: %d bytes of memory", piece, largest)
+		}
+	}
+}

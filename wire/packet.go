@@ -52,6 +52,9 @@ type QuorumPacket struct {
 	Zxid     Zxid
 	Data     []byte // nil and empty are distinct
 	AuthInfo []ID   // of the client in REQUEST, else nil
+	// Oversized says of a REQUEST that was read that it is larger than was
+	// accepted: Data holds only the head of it, see OversizedRequest.
+	Oversized bool
 }
 
 // QuorumPacketMin is the size of a packet without data, in bytes.
@@ -80,10 +83,15 @@ const (
 	packetIDs = 1024
 )
 
+// ErrPacketTooLarge says that a packet is larger than is accepted. It wraps
+// ErrMarshalling.
+var ErrPacketTooLarge = fmt.Errorf("packet too large: %w", ErrMarshalling)
+
 // DecodeQuorumPacket reads a packet from the beginning of b, which p aliases. n
 // is the packet's size in bytes, 0 if b does not hold all of it yet. Data or
-// identities of more than max bytes are refused, as are types that do not
-// exist: the error wraps ErrMarshalling, and nothing behind can be read.
+// identities of more than max bytes are refused with ErrPacketTooLarge, as are
+// types that do not exist: the error wraps ErrMarshalling, and nothing behind can
+// be read, unless a RequestSkip passes over it.
 func DecodeQuorumPacket(b []byte, max int) (p QuorumPacket, n int, err error) {
 	n, err = packetSize(b, max)
 	if n == 0 || err != nil {
@@ -121,8 +129,11 @@ func packetSize(b []byte, max int) (int, error) {
 	}
 	count := int32(binary.BigEndian.Uint32(b[n:]))
 	n += 4
-	if count < -1 || count > packetIDs {
-		return 0, fmt.Errorf("%v: %d identities, at most %d are accepted: %w", t, count, packetIDs, ErrMarshalling)
+	switch {
+	case count < -1:
+		return 0, fmt.Errorf("%v: %d identities: %w", t, count, ErrMarshalling)
+	case count > packetIDs:
+		return 0, fmt.Errorf("%v: %d identities, at most %d are accepted: %w", t, count, packetIDs, ErrPacketTooLarge)
 	}
 	end := n + max // of the identities
 	for range 2 * count {
@@ -155,8 +166,11 @@ func skipBuffer(b []byte, n, max int) (int, error) {
 	if n += 4; size == -1 {
 		return n, nil
 	}
-	if size < 0 || size > max {
-		return 0, fmt.Errorf("%d bytes, at most %d are accepted: %w", size, max, ErrMarshalling)
+	switch {
+	case size < 0:
+		return 0, fmt.Errorf("%d bytes: %w", size, ErrMarshalling)
+	case size > max:
+		return 0, fmt.Errorf("%d bytes, at most %d are accepted: %w", size, max, ErrPacketTooLarge)
 	}
 	if n += size; n > len(b) {
 		return 0, nil
