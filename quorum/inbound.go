@@ -37,6 +37,7 @@ type inbound struct {
 	given      int              // memory before it belongs to whom packets were given
 	start, end int              // the bytes not decoded yet
 	packed     []byte           // data of small transactions
+	passes     bool             // the sender is a learner, so that a REQUEST may be passed over
 	skip       wire.RequestSkip // over the rest of a REQUEST that is too large
 	refused    error            // says what is passed over, for the log
 	slab       []wire.QuorumPacket
@@ -76,7 +77,7 @@ func (in *inbound) replace(b []byte, pending ...[]byte) {
 }
 
 // decode takes the packets that are there, up to SNAP. Those before an error are
-// good. A REQUEST beyond the limit comes as Oversized, and the rest of it is passed
+// good. A learner's REQUEST beyond the limit comes as Oversized, and the rest of it is passed
 // over: it must cost one client, not all of a member's.
 func (in *inbound) decode(limit int) ([]wire.QuorumPacket, error) {
 	if cap(in.slab)-len(in.slab) < max(inSlab/4, in.batch) {
@@ -94,7 +95,7 @@ func (in *inbound) decode(limit int) ([]wire.QuorumPacket, error) {
 			continue
 		}
 		p, n, decodeErr := wire.DecodeQuorumPacket(in.data(), limit)
-		if errors.Is(decodeErr, wire.ErrPacketTooLarge) {
+		if in.passes && errors.Is(decodeErr, wire.ErrPacketTooLarge) {
 			head, skip, ok, headErr := wire.OversizedRequest(in.data())
 			if headErr == nil && ok {
 				in.skip, in.refused = skip, decodeErr
@@ -150,6 +151,7 @@ type inStream struct {
 // readPackets reads until the connection's end.
 func (c *channel) readPackets() error {
 	for {
+		c.in.passes = c.accepted && c.trusted.Load()
 		batch, err := c.in.decode(c.packetMax())
 		n := len(batch)
 		if n > 0 {

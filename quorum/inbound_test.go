@@ -201,7 +201,7 @@ func TestInboundPassesOverOversizedRequests(t *testing.T) {
 	large := wire.QuorumPacket{Type: wire.PacketRequest, Data: f.Append(nil), AuthInfo: []wire.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
 	ack := wire.QuorumPacket{Type: wire.PacketAck, Zxid: 9}
 	for _, piece := range []int{1, 7, 5000} {
-		var in inbound
+		in := inbound{passes: true}
 		var got []wire.QuorumPacket
 		largest := 0
 		for rest := ack.Append(large.Append(ack.Append(nil))); len(rest) > 0; {

@@ -22,7 +22,8 @@ type LogPart struct {
 }
 
 // Tail gives the log's records behind the tree, with payloads that are the
-// caller's; nothing is applied. It belongs before the first Append.
+// caller's and in the form that other members can read (wire.Portable); nothing is
+// applied. It belongs before the first Append.
 func (s *Store) Tail() ([]wire.Entry, error) {
 	var tail []wire.Entry
 	if from := s.tree.LastZxid(); from < s.txns.Last() {
@@ -30,7 +31,7 @@ func (s *Store) Tail() ([]wire.Entry, error) {
 			if len(s.base.unknownACL) > 0 {
 				s.base.learnACLs(txn.Session, txn.Op, txn.Body)
 			}
-			tail = append(tail, wire.Entry{Zxid: txn.Zxid, Payload: bytes.Clone(payload)})
+			tail = append(tail, wire.Entry{Zxid: txn.Zxid, Payload: bytes.Clone(s.portable(txn.Zxid, payload))})
 			return nil
 		})
 		if err != nil {
@@ -67,11 +68,27 @@ func (s *Store) lastZxid() wire.Zxid {
 }
 
 // ReadLog reads the durable records behind after: as many as fit in maxBytes of
-// payload, but at least one if there is any. It is an error if the log does not
-// reach back to after without a hole. Any goroutine may call it.
+// payload, but at least one if there is any, in the form that other members can
+// read. It is an error if the log does not reach back to after without a hole. Any
+// goroutine may call it.
 func (s *Store) ReadLog(after wire.Zxid, maxBytes int) (LogPart, error) {
 	p, err := s.txns.Read(after, maxBytes)
+	for i := range p.Entries {
+		p.Entries[i].Payload = wire.Portable(p.Entries[i].Payload)
+	}
 	return LogPart(p), err
+}
+
+// portable is a payload in the form that every member can read, if there is one,
+// and says of what ZooKeeper cannot read where it stands.
+func (s *Store) portable(z wire.Zxid, payload []byte) []byte {
+	if len(payload) <= wire.TxnBytesMax {
+		return payload
+	}
+	short := wire.Portable(payload)
+	s.log.Warn("the log holds a transaction that Apache ZooKeeper with default settings cannot read; it can start on this directory once a snapshot follows that transaction",
+		zap.Stringer("zxid", z), zap.Int("bytes", len(payload)), zap.Bool("other members can read what they are sent of it", len(short) <= wire.TxnBytesMax))
+	return short
 }
 
 // Truncate takes every record with a zxid greater than z from the log, durably,

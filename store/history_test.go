@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -277,5 +278,34 @@ func storeStaysBehindLog(t *testing.T) {
 	l.s.settle()
 	if z := e.committed.Load(); z != 2 {
 		t.Errorf("the store is at %v", z)
+	}
+}
+
+// TestLongClosingIsHandedOnShort: what earlier versions logged of a session with
+// very many ephemerals is given to other members in a form that they can read,
+// both from the tail and from the log's middle.
+func TestLongClosingIsHandedOnShort(t *testing.T) {
+	o := memOptions()
+	l := startLoop(t, o)
+	long := &wire.CloseSessionTxn{}
+	for i := range 20_000 {
+		long.Paths = append(long.Paths, fmt.Sprintf("/%0112d", i))
+	}
+	closing := wire.Txn{TxnHeader: wire.TxnHeader{Session: 1, Zxid: 1, Op: wire.OpCloseSession}, Body: long}
+	l.s.txns.Append([]txnlog.Entry{{Zxid: 1, Payload: closing.Append(nil)}})
+	must(t, l.s.txns.Await(1))
+	o.FS = o.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
+	s := asMember(t, o)
+	tail, err := s.Tail()
+	must(t, err)
+	part, err := s.ReadLog(0, 1<<30)
+	must(t, err)
+	for _, e := range slices.Concat(tail, part.Entries) {
+		if txn, err := wire.DecodeTxn(e.Payload); err != nil || txn.Body != nil || txn.Session != 1 || txn.Zxid != 1 {
+			t.Errorf("%v of %d bytes: %+v, %v", e.Zxid, len(e.Payload), txn, err)
+		}
+	}
+	if len(tail) != 1 || len(part.Entries) != 1 {
+		t.Errorf("%d and %d records", len(tail), len(part.Entries))
 	}
 }

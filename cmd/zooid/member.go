@@ -78,8 +78,17 @@ func (p *process) peerConfig() peer.Config {
 		Zab: z, Keys: session.NewKeys(p.store.SessionSecret()),
 		SweepMs: t.ReapInterval.Milliseconds(), SweepMax: t.ReapPerMinute, NeverUsedMs: t.ReapNeverUsedAfter.Milliseconds(),
 		LocalSessions: e.LocalSessions, LocalUpgrade: e.LocalSessionsUpgrading,
-		HoldMs: p.cfg.Sessions.Tick.Milliseconds(),
+		HoldMs: p.cfg.Sessions.Tick.Milliseconds(), PacketMax: packetMax(p.cfg),
 	}
+}
+
+// packetMax is how many bytes a transaction, or the data of a packet between
+// members, may have: what a ZooKeeper with the same settings reads.
+func packetMax(c *config.Config) int {
+	if c.Ensemble.ExtraBytes > 0 {
+		return c.Clients.MaxFrameBytes + c.Ensemble.ExtraBytes
+	}
+	return 2 * c.Clients.MaxFrameBytes
 }
 
 // recovered is what the disk holds beside the tree.
@@ -110,16 +119,13 @@ func networkOf(c *config.Config) *quorum.Ensemble {
 		GreetTimeout:   e.ElectionGreet,
 		BindTries:      e.BindTries,
 		KeepAlive:      e.KeepAlive,
-		MaxPacket:      c.Clients.MaxFrameBytes + e.ExtraBytes,
+		MaxPacket:      max(packetMax(c), wire.TxnBytesMax),
 	}
 	if n.GreetTimeout <= 0 {
 		n.GreetTimeout = time.Duration(e.SyncLimitTicks) * tick
 	}
 	if n.BindTries == 0 {
 		n.BindTries = math.MaxInt
-	}
-	if e.ExtraBytes == 0 {
-		n.MaxPacket = 2 * c.Clients.MaxFrameBytes
 	}
 	if c.Clients.ReadOnlyMode {
 		n.ReadOnlyAfter = max(readOnlyWait, tick)

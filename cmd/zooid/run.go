@@ -164,7 +164,8 @@ func (p *process) start() error {
 	}
 	t := &p.cfg.Tree
 	p.store.Tree().SetRules(znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
-		ExtendedTypes: t.ExtendedTypes, Emulate353: t.Emulate353, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest})
+		ExtendedTypes: t.ExtendedTypes, Emulate353: t.Emulate353, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest,
+		TxnMax: packetMax(p.cfg)})
 	p.makeServer(registry)
 	if err := p.makeMember(); err != nil {
 		return withCode(exitDataDir, err)
