@@ -171,6 +171,9 @@ func (e *Ensemble) ServerLines() []string {
 	return lines
 }
 
+// SetServerLines gives the member a list of its own for its next start.
+func (m *Member) SetServerLines(lines []string) { m.members = lines }
+
 // Member returns the member with the id.
 func (e *Ensemble) Member(sid int) *Member { return e.Members[sid-1] }
 
