@@ -297,6 +297,26 @@ func (d *Decoder) ACLs() []ACL {
 	return v
 }
 
+// requestACLs reads the ACL of a request. An entry with a null id is an error, as in
+// ZooKeeper, except of the scheme auth, whose id nobody looks at.
+func requestACLs(d *Decoder) []ACL {
+	n := d.Count(12)
+	if n < 0 || d.err != nil {
+		return nil
+	}
+	v := make([]ACL, n)
+	for i := range v {
+		a := &v[i]
+		a.Perms, a.ID.Scheme = d.Int32(), d.String()
+		id, ok := d.NullString()
+		if !ok && d.err == nil && a.ID.Scheme != "auth" {
+			d.Fail("ACL entry with a null id")
+		}
+		a.ID.ID = id
+	}
+	return v
+}
+
 // BeginFrame reserves the four bytes of a frame's length at the end of b; the
 // frame's body is appended to what it returns.
 func BeginFrame(b []byte) []byte { return append(b, 0, 0, 0, 0) }

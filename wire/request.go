@@ -76,7 +76,7 @@ func (r *CreateRequest) Append(b []byte) []byte {
 func (r *CreateRequest) Decode(d *Decoder) {
 	r.Path = decodePath(d)
 	r.Data = d.Buffer()
-	r.ACL = d.ACLs()
+	r.ACL = requestACLs(d)
 	r.Flags = d.Int32()
 }
 
@@ -208,7 +208,7 @@ func (r *SetACLRequest) Append(b []byte) []byte {
 // Decode reads r.
 func (r *SetACLRequest) Decode(d *Decoder) {
 	r.Path = d.String()
-	r.ACL = d.ACLs()
+	r.ACL = requestACLs(d)
 	r.Version = d.Int32()
 }
 

@@ -277,6 +277,7 @@ func (t *Tree) applySetACL(body *wire.SetACLTxn, r *wire.MultiResult) {
 // applyClose ends a session: the paths of the txn are deleted, then what else
 // the session still owns, which is all of it for a txn without paths.
 func (t *Tree) applyClose(txn *wire.Txn, paths []string, out *Applied) {
+	delete(t.sessions.sorted, txn.Session) // nobody will ask, and all of it goes
 	for _, path := range paths {
 		t.applyDelete(txn.Zxid, path, out)
 	}

@@ -23,7 +23,7 @@ func (t *Tree) setRules(rules Rules) {
 	var moved []nodeID
 	t.sessions.visit(func(e *session) {
 		if owner := int64(e.id); t.rules.reads353(owner) != rules.reads353(owner) {
-			t.eachEphemeral(e.id, func(n nodeID) { moved = append(moved, n) })
+			t.eachEphemeral(e.id, func(n nodeID) bool { moved = append(moved, n); return true })
 		}
 	})
 	for n := t.reapable.first; n != 0; {

@@ -13,8 +13,9 @@ func (t *Tree) NodeCount() int {
 	return int(nodes) + 2
 }
 
-// DataSize is the bytes of all paths and data.
+// DataSize is the bytes of all paths and data, the root's path counting as the
+// one byte that it is.
 func (t *Tree) DataSize() int64 {
 	_, bytes := t.below(rootID)
-	return bytes + t.figures.pathBytes + t.figures.rootBytes
+	return int64(len("/")) + bytes + t.figures.pathBytes + t.figures.rootBytes
 }

@@ -181,7 +181,7 @@ func TestSessionFigures(t *testing.T) {
 func TestDataSize(t *testing.T) {
 	a := applier{tree: New()}
 	empty := a.tree.DataSize()
-	if want := int64(len(systemPath + quotaPath + configPath)); empty != want {
+	if want := int64(len("/" + systemPath + quotaPath + configPath)); empty != want {
 		t.Errorf("empty tree: %d, want %d", empty, want)
 	}
 	a.apply(0, wire.OpCreate, 0, &wire.CreateTxn{Path: "/ab", Data: []byte("123")})

@@ -4,7 +4,9 @@ import "zooid/wire"
 
 // readMulti answers several getData and getChildren at once. One that fails has
 // an error result and does not touch the others. Watch flags are ignored, as
-// ZooKeeper ignores them.
+// ZooKeeper ignores them. A reply beyond ReplyBytesMax is refused as a whole,
+// before the part is made that would exceed it: 64 kB of parts that read one
+// large node would make gigabytes.
 func (t *Tree) readMulti(r *Reader, body, dst []byte) ([]byte, error) {
 	start := len(dst)
 	d := wire.NewDecoder(body)
@@ -22,22 +24,40 @@ func (t *Tree) readMulti(r *Reader, body, dst []byte) ([]byte, error) {
 		if d.Err() != nil {
 			return refuseMulti(body, dst[:start]), d.Err()
 		}
-		dst = t.readPart(h.Op, r, q.Path, dst)
+		var ok bool
+		if dst, ok = t.readPart(h.Op, r, q.Path, dst, start+ReplyBytesMax); !ok {
+			return dst[:start], errReplyTooLarge
+		}
 	}
 }
 
-func (t *Tree) readPart(op wire.OpCode, r *Reader, path string, dst []byte) []byte {
+// readPart appends the result of one part. It is false, and the part not made, if
+// dst would be longer than max then.
+func (t *Tree) readPart(op wire.OpCode, r *Reader, path string, dst []byte, max int) ([]byte, bool) {
 	n, err := t.readable(r, path)
 	if err != nil {
 		res := wire.MultiResult{Op: wire.OpError, Err: wire.CodeOf(err)}
-		return res.Append(dst)
+		dst = res.Append(dst)
+		return dst, len(dst) <= max
 	}
 	h := wire.MultiHeader{Op: op}
 	dst = h.Append(dst)
 	if op == wire.OpGetChildren {
-		return t.appendNames(dst, n)
+		if count := t.childCount(n); count < listCacheMin {
+			dst = t.encodeNames(dst, n, count)
+			return dst, len(dst) <= max
+		}
+		names := t.lists.get(t, n)
+		if len(dst)+len(names) > max {
+			return dst, false
+		}
+		return append(dst, names...), true
 	}
-	return t.appendStat(wire.AppendBuffer(dst, t.data(n)), n)
+	data := t.data(n)
+	if len(dst)+4+len(data)+wire.StatSize > max {
+		return dst, false
+	}
+	return t.appendStat(wire.AppendBuffer(dst, data), n), true
 }
 
 // refuseMulti is the body of a refused multiRead: an end marker if it is a well

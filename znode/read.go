@@ -1,7 +1,7 @@
 package znode
 
 import (
-	"encoding/binary"
+	"fmt"
 	"strings"
 
 	"zooid/wire"
@@ -19,6 +19,15 @@ type Reader struct {
 
 	self [1]ConnID // the Watchers of Catchup
 }
+
+// ReplyBytesMax bounds the body of a reply that a small request makes large: of a
+// multiRead, and of getEphemerals. It is four times what a ZooKeeper client with
+// default settings takes. Beyond it the reply is BADARGUMENTS, and what there was
+// of it is dropped. Replies about one znode are as large as that.
+const ReplyBytesMax = 4 << 20
+
+// errReplyTooLarge is the answer to a request whose reply is beyond ReplyBytesMax.
+var errReplyTooLarge = fmt.Errorf("the reply is larger than %d bytes: %w", ReplyBytesMax, wire.ErrBadArguments)
 
 // Read answers a request for which the leader is not needed: dst extended by the
 // body of the reply. The caller holds RLock, or is the loop. On an error dst
@@ -182,30 +191,6 @@ func (t *Tree) readAllChildrenNumber(r *Reader, body, dst []byte) ([]byte, error
 		nodes++ // ZooKeeper takes "/" for a child of ""
 	}
 	return wire.AppendInt32(dst, int32(nodes)), nil
-}
-
-// readEphemerals lists the session's own ephemerals below a prefix, which is
-// just the beginning of a string; a blank one and "/" mean all.
-func (t *Tree) readEphemerals(r *Reader, body, dst []byte) ([]byte, error) {
-	var q wire.PathRequest
-	d := wire.NewDecoder(body)
-	if q.Decode(&d); d.Err() != nil {
-		return dst, d.Err()
-	}
-	all := q.Path == "/" || strings.TrimSpace(q.Path) == ""
-	start, count := len(dst), int32(0)
-	dst = wire.AppendInt32(dst, 0)
-	t.eachEphemeral(r.Session, func(n nodeID) {
-		from := len(dst)
-		dst = wire.EndFrame(t.appendPath(wire.BeginFrame(dst), n), from) // a string has the form of a frame
-		if !all && !strings.HasPrefix(stringOf(dst[from+4:]), q.Path) {
-			dst = dst[:from]
-			return
-		}
-		count++
-	})
-	binary.BigEndian.PutUint32(dst[start:], uint32(count))
-	return dst, nil
 }
 
 // readWhoAmI shows the connection's identities, without what is secret in them.

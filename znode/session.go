@@ -63,9 +63,15 @@ type sessionTable struct {
 	all        arena[session, *session]
 	count      int // in the replicated table
 	ephemerals int
+
+	// sorted has the ephemerals of each session that has many, by path.
+	sorted map[wire.SessionID]*pathIndex
 }
 
-func (s *sessionTable) init() { s.byID = make(map[wire.SessionID]uint32) }
+func (s *sessionTable) init() {
+	s.byID = make(map[wire.SessionID]uint32)
+	s.sorted = make(map[wire.SessionID]*pathIndex)
+}
 
 func (s *sessionTable) get(id wire.SessionID) *session {
 	if i := s.byID[id]; i != 0 {
@@ -107,7 +113,9 @@ func (t *Tree) own(n nodeID, p *node) {
 	switch kind, _ := t.kindOf(p.owner); kind {
 	case wire.OwnerSession:
 		t.sessions.ephemerals++
-		t.sessions.ensure(wire.SessionID(p.owner)).ephemerals.add(t, n, p)
+		e := t.sessions.ensure(wire.SessionID(p.owner))
+		e.ephemerals.add(t, n, p)
+		t.sortOwned(e, n)
 	case wire.OwnerContainer, wire.OwnerTTL:
 		t.reapable.add(t, n, p)
 	}
@@ -120,6 +128,7 @@ func (t *Tree) disown(n nodeID, p *node) {
 		t.sessions.ephemerals--
 		e := t.sessions.get(wire.SessionID(p.owner))
 		e.ephemerals.remove(t, n, p)
+		t.unsortOwned(e, n)
 		t.sessions.tidy(e)
 	case wire.OwnerContainer, wire.OwnerTTL:
 		if t.reaper == n {
@@ -185,20 +194,8 @@ func (t *Tree) Ephemerals(id wire.SessionID) []string {
 		return nil
 	}
 	paths := make([]string, 0, e.ephemerals.count)
-	t.eachEphemeral(id, func(n nodeID) { paths = append(paths, t.path(n)) })
+	t.eachEphemeral(id, func(n nodeID) bool { paths = append(paths, t.path(n)); return true })
 	return paths
-}
-
-func (t *Tree) eachEphemeral(id wire.SessionID, visit func(n nodeID)) {
-	e := t.sessions.get(id)
-	if e == nil {
-		return
-	}
-	for n := e.ephemerals.first; n != 0; {
-		p := t.nodes.at(uint32(n))
-		visit(n)
-		n = p.ownedNext
-	}
 }
 
 // EphemeralOwners visits every session that has ephemerals and tells whether it
