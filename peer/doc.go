@@ -14,7 +14,7 @@
 // them in the order in which they were sent. Between two roles clients are held
 // for a while: reads go on, requests wait here. What a role has left unanswered is
 // in the history with which the next epoch begins, or can never be committed, and
-// is then asked again.
+// is then asked again, once.
 //
 // It is plain single-threaded code without I/O, clock or randomness: what
 // happens goes in by a call, what must be done comes out of Ready and Apply.

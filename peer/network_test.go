@@ -29,6 +29,9 @@ type world struct {
 	names   map[wire.SessionID]string
 	ids     map[string]wire.SessionID
 	out     strings.Builder
+	// intercept, if not nil, sees every packet that a member sends, and tells
+	// whether it is lost.
+	intercept func(m *member, p *wire.QuorumPacket) bool
 	// replied, if not nil, sees every outcome that a client is told.
 	replied func(m *member, c *client, a *znode.Applied)
 }
@@ -307,7 +310,7 @@ func (w *world) dial(m *member, d *zab.Dial) {
 
 func (w *world) send(m *member, conn zab.ConnID, p wire.QuorumPacket, stream []wire.Entry) {
 	e := w.ends[conn]
-	if e == nil {
+	if e == nil || w.intercept != nil && w.intercept(m, &p) {
 		return
 	}
 	// The bytes, so that a packet that cannot be written as such shows.

@@ -292,7 +292,16 @@ func (p *Peer) Resume(attached []Attachment) {
 			p.route(r)
 		}
 	}
+	// One that was in doubt when two roles ended may be why they did: nobody is
+	// asked a third time.
+	for _, w := range unsure {
+		if w.r.Resubmitted {
+			p.drop(w.r.Conn, "two leaders have ended before they answered its request")
+			delete(here, w.r.Conn)
+		}
+	}
 	for _, w := range unsure { // not in the history: asked as if never before
+		w.r.Resubmitted = true
 		again(w.r)
 	}
 	for _, a := range attaches {

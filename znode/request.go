@@ -31,6 +31,9 @@ type Request struct {
 	// Local says that the session is known to its own member only, which is to be
 	// believed: it may do everything but own ephemerals.
 	Local bool
+	// Resubmitted says that a role has ended without an outcome, and another one
+	// was asked.
+	Resubmitted bool
 }
 
 // MakesEphemeral tells whether the request would create an ephemeral, alone or
