@@ -136,7 +136,7 @@ func TestMetricsPageValues(t *testing.T) {
 		`updatelatency{quantile="0.99"} 1.5`, "updatelatency_sum 1.5", "updatelatency_count 1",
 		`readlatency{quantile="0.5"} NaN`, "readlatency_count 0",
 		`read_per_namespace{key="kafka",quantile="0.5"} 10`, `read_per_namespace_count{key="kafka"} 1`,
-		"# TYPE ack_latency summary", `zooid_info{version="0.1.0"} 1`, "# HELP stale_requests_dropped requests dropped because their connection had gone",
+		"# TYPE ack_latency summary", `zooid_info{version="0.1.0"} 1`, "# HELP stale_replies replies for a connection that had gone",
 		"# HELP dead_watchers_queued dead_watchers_queued",
 	} {
 		if !strings.Contains(w.Body.String(), "\n"+line+"\n") {

@@ -88,6 +88,19 @@ func (m *Metrics) TimerSet(name string) func(key string, d time.Duration) {
 	return func(key string, d time.Duration) { s.get(key).observe(int64(d)) }
 }
 
+// Wired are the names of the instruments that somebody has asked for, sorted. The
+// others stay 0 for ever.
+func (m *Metrics) Wired() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	names := slices.Collect(maps.Keys(m.mu.counters))
+	names = slices.AppendSeq(names, maps.Keys(m.mu.summaries))
+	names = slices.AppendSeq(names, maps.Keys(m.mu.counterSets))
+	names = slices.AppendSeq(names, maps.Keys(m.mu.summarySets))
+	slices.Sort(names)
+	return names
+}
+
 // Snapshot reads all instruments, in the order of fourletter.Metrics: a sample
 // for each counter and summary, and one for each key of a set that has been
 // counted. It is what goes into Status.Instruments.

@@ -181,6 +181,10 @@ func (p *Peer) Apply(out *znode.Applied) bool {
 	return true
 }
 
+// AppliedTime is when the transaction that was applied last was made, in ms on its
+// leader's wall clock; 0 before the first.
+func (p *Peer) AppliedTime() int64 { return p.appliedMs }
+
 // fill makes an outcome without a transaction look like one with.
 func (p *Peer) fill(out *znode.Applied, o *outcome) {
 	*out = znode.Applied{Conn: o.conn, Session: o.session, Cxid: o.cxid, Op: o.op, Zxid: p.tree.LastZxid(),
@@ -196,6 +200,7 @@ func (p *Peer) applyNext(out *znode.Applied) {
 		panic(fmt.Sprintf("peer: applying %v after %v", next.txn.Zxid, p.tree.LastZxid()))
 	}
 	p.tree.Apply(next.txn, out)
+	p.appliedMs = next.txn.TimeMs
 	if p.leads() {
 		p.leader.view.Applied(next.txn.Zxid)
 	}

@@ -55,9 +55,11 @@ const (
 // Deadline, Ready, Installed and Status of its own.
 type Peer struct {
 	*zab.Machine
-	cfg   Config
-	tree  *znode.Tree
-	alone bool
+	cfg  Config
+	tree *znode.Tree
+	// appliedMs is when the transaction that was applied last was made.
+	appliedMs int64
+	alone     bool
 	// keys are those of the secret that the ensemble shares in this role.
 	keys session.Keys
 

@@ -287,6 +287,8 @@ func (t *tallies) instruments() Instruments {
 		Acked:  func(by wire.SID, took time.Duration) { t.timer(fmt.Sprintf("acked by %d", by))(took) },
 		Synced: t.timer("synced"), ProposalsReceived: t.counter("proposals"), CommitsReceived: t.counter("commits"),
 		ProposalTravelled: func(time.Duration) { t.counter("travelled")(1) },
-		Installed:         t.counter("installed"), Truncated: t.counter("truncated"),
+		AppliedIn:         t.timer("applied in"), Travelled: func(time.Duration) { t.counter("txn travelled")(1) },
+		Batched: func(int64) { t.counter("batches")(1) }, Prepared: t.timer("prepared"), Disloyal: t.counter("disloyal"),
+		Installed: t.counter("installed"), Truncated: t.counter("truncated"),
 	}
 }

@@ -16,11 +16,19 @@ type Instruments struct {
 	Elected   func(took time.Duration)     // the election was decided, so long after such a beginning
 	Found     func(unserved time.Duration) // a role begins to serve, after so long without one
 	RoleEnded func(reason string)          // a role that served has ended
+	// AppliedIn is the time of one hold of the tree's lock for transactions, and
+	// Travelled the time from when the last of them was made to that, by the two
+	// members' wall clocks.
+	AppliedIn func(took time.Duration)
+	Travelled func(took time.Duration)
 
 	// As a leader, or alone.
-	Proposed  func(n int64) // transactions proposed
-	Committed func(n int64) // and those applied
-	Expired   func(n int64) // sessions that ended because nobody was heard
+	Batched   func(n int64)            // requests that are prepared together, one count for each batch
+	Prepared  func(took time.Duration) // the preparation of a request, the mean of a batch
+	Disloyal  func(n int64)            // times that leading was given up for a voter that looked elsewhere
+	Proposed  func(n int64)            // transactions proposed
+	Committed func(n int64)            // and those applied
+	Expired   func(n int64)            // sessions that ended because nobody was heard
 
 	// As a leader.
 	FoundLeading  func(unserved time.Duration)          // Found, of leaders only
@@ -46,14 +54,14 @@ func (c *Instruments) fill() {
 	for _, count := range []*func(int64){
 		&c.Logged, &c.Applied, &c.Looked, &c.Proposed, &c.Committed, &c.Expired,
 		&c.DiffsSent, &c.TruncsSent, &c.SnapshotsSent, &c.SnapshotsOut, &c.Revalidated,
-		&c.ProposalsReceived, &c.CommitsReceived, &c.Installed, &c.Truncated,
+		&c.ProposalsReceived, &c.CommitsReceived, &c.Batched, &c.Disloyal, &c.Installed, &c.Truncated,
 	} {
 		if *count == nil {
 			*count = func(int64) {}
 		}
 	}
 	for _, measure := range []*func(time.Duration){
-		&c.Elected, &c.Found, &c.FoundLeading, &c.QuorumAcked, &c.Synced, &c.ProposalTravelled,
+		&c.Elected, &c.Found, &c.FoundLeading, &c.QuorumAcked, &c.Synced, &c.ProposalTravelled, &c.AppliedIn, &c.Travelled, &c.Prepared,
 	} {
 		if *measure == nil {
 			*measure = func(time.Duration) {}

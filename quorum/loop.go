@@ -273,8 +273,16 @@ func (m *Member) step(b *batch) {
 		for _, r := range b.requests {
 			m.peer.Submit(r, timeMs)
 		}
+		if n := len(b.requests); n > 0 && m.prepares() {
+			m.o.Count.Batched(int64(n))
+			m.o.Count.Prepared(m.o.Now().Sub(now) / time.Duration(n))
+		}
 	}
 }
+
+// prepares tells whether requests become transactions here. The caller has the
+// turn.
+func (m *Member) prepares() bool { return m.net == nil || m.turn.place.state == wire.Leading }
 
 // settle carries out what the peer wants done until it wants no more: log and
 // packets first, for they are what takes time, then apply and answer.
@@ -366,6 +374,12 @@ func (m *Member) applyLocked(out *znode.Applied) (owes bool) {
 	defer func() {
 		m.turn.unkept += n
 		m.o.Count.Applied(n)
+		if now := m.o.Now(); n > 0 {
+			m.o.Count.AppliedIn(now.Sub(began))
+			if made := m.peer.AppliedTime(); made > 0 {
+				m.o.Count.Travelled(now.Sub(time.UnixMilli(made)))
+			}
+		}
 		if m.turn.place.state == wire.Leading {
 			m.o.Count.Committed(n)
 			m.applied(last)

@@ -19,6 +19,7 @@ type place struct {
 	// Of the search: when it began anew, when somebody was elected and when the
 	// leader said what it will send. Zero where that has not happened.
 	search, elected, synced time.Time
+	disloyal                int64 // zab.Status.Disloyal, as far as it has been counted
 }
 
 // serving lets clients in or out as the peer's role changes.
@@ -94,6 +95,10 @@ func (m *Member) watch() {
 		return
 	}
 	st := m.peer.Machine.Status()
+	if n := st.Disloyal - p.disloyal; n > 0 {
+		m.o.Count.Disloyal(n)
+		p.disloyal = st.Disloyal
+	}
 	if st.State == wire.Looking {
 		return
 	}

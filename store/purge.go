@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -31,7 +32,7 @@ func (s *Store) Snapshot() (file string, z wire.Zxid, err error) {
 
 // writeSnapshot writes a snapshot; roll has a new log file begin behind it. The
 // caller holds snapshotting.
-func (s *Store) writeSnapshot(roll bool) (string, wire.Zxid, error) {
+func (s *Store) writeSnapshot(roll bool) (file string, z wire.Zxid, err error) {
 	e, err := s.readable(context.Background(), 0)
 	if err != nil {
 		return "", 0, err
@@ -54,8 +55,14 @@ func (s *Store) writeSnapshot(roll bool) (string, wire.Zxid, error) {
 	if f, ok := s.existing(m.zxid); ok {
 		return f, m.zxid, nil
 	}
+	began := time.Now()
+	defer func() {
+		if s.o.Snapshotted != nil {
+			s.o.Snapshotted(time.Since(began), err)
+		}
+	}()
 	name := snapshotName(m.zxid)
-	file := s.fs.PathJoin(s.snapDir, name)
+	file = s.fs.PathJoin(s.snapDir, name)
 	if err := writeSnapshotFile(s.fs, s.snapDir, name, view, m, newPacer(snapshotShare, s.stop, e.over)); err != nil {
 		return "", 0, fmt.Errorf("snapshot %s: %w", file, err)
 	}

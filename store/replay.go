@@ -24,6 +24,7 @@ var errForeign = errors.New("the store does not belong to this log")
 func (s *Store) ReplayTail(upTo wire.Zxid) error {
 	from := s.tree.LastZxid()
 	r := replay{s: s, upTo: upTo}
+	began := time.Now()
 	if from < s.txns.Last() {
 		if err := s.txns.Replay(from, r.apply); err != nil && !errors.Is(err, errStopped) {
 			return err
@@ -32,6 +33,9 @@ func (s *Store) ReplayTail(upTo wire.Zxid) error {
 	for path := range s.base.unknownACL {
 		return fmt.Errorf("snapshot %s: znode %s has an ACL that the file does not define, and no later transaction sets one: move the file away, so that the next older state is used",
 			s.fs.PathJoin(s.snapDir, s.base.snapshot), path)
+	}
+	if s.o.Replayed != nil {
+		s.o.Replayed(r.txns, time.Since(began))
 	}
 	s.log.Info("tree restored", zap.String("from", s.base.from), zap.String("file", s.base.snapshot),
 		zap.Stringer("base", s.base.zxid), zap.Int("replayed", r.txns), zap.Stringer("zxid", s.tree.LastZxid()),

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -68,6 +69,13 @@ type Options struct {
 	NoSync        bool
 	Durable       func(z wire.Zxid, err error)
 	Observe       func(txnlog.Sync)
+
+	// Replayed is told how many transactions of the log were applied at the start
+	// and how long that took. nil: nobody is told.
+	Replayed func(txns int, took time.Duration)
+	// Snapshotted is told of each snapshot that was written, or could not be, by
+	// any goroutine; it must not block. nil: nobody is told.
+	Snapshotted func(took time.Duration, err error)
 
 	// SpaceChanged is told when the disks' SpaceLevel changes, by any goroutine; it
 	// must not block. nil: nobody is told.

@@ -73,6 +73,7 @@ func (l *leader) disloyal(looking []wire.SID) {
 	}
 	for _, sid := range looking {
 		if !slices.ContainsFunc(l.m.links, func(k *link) bool { return k.sid == sid && k.stage > linkGreeting }) {
+			l.m.disloyal++
 			l.m.end(fmt.Sprintf("server %d does not follow but looks for a leader", sid))
 			l.m.settle()
 			return

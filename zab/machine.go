@@ -18,6 +18,8 @@ type Machine struct {
 	log       history
 	elect     *election // nil for a member alone
 
+	disloyal int64 // see Status.Disloyal
+
 	epochs Epochs // on disk
 	saving *Epochs
 	// secret is on disk, and adopting, if not empty, on its way there.

@@ -18,6 +18,9 @@ type Status struct {
 	Proposed  wire.Zxid
 	Committed wire.Zxid
 	Learners  []LearnerStatus // leader only, by connection
+	// Disloyal is how often since the start this member gave up leading because a
+	// voter looked for a leader elsewhere.
+	Disloyal int64
 }
 
 // LearnerStatus is how a leader sees a learner.
@@ -33,7 +36,7 @@ type LearnerStatus struct {
 // Status tells it.
 func (m *Machine) Status() Status {
 	s := Status{State: wire.Looking, Phase: "election", Leader: wire.NoSID, Epochs: m.epochs,
-		Last: m.log.durable, Proposed: m.log.last(), Committed: m.log.committed}
+		Last: m.log.durable, Proposed: m.log.last(), Committed: m.log.committed, Disloyal: m.disloyal}
 	switch {
 	case m.leader != nil:
 		s.State, s.Leader, s.Epoch, s.Phase = wire.Leading, m.cfg.SID, m.leader.epoch, m.leader.phase.String()

@@ -464,6 +464,9 @@ func TestZab22_12DisloyalVoters(t *testing.T) {
 			if stays := h.leader != nil; stays != (wait < 0) {
 				t.Errorf("still leads: %v", stays)
 			}
+			if n := h.Status().Disloyal; (n == 1) != (wait >= 0) {
+				t.Errorf("counted %d times", n)
+			}
 		})
 	}
 }

@@ -195,6 +195,7 @@ func (p *process) makeMember() error {
 func (p *process) instruments() quorum.Instruments {
 	m := p.metrics
 	changes, acks := m.CounterSet("zooid_leader_changes"), m.TimerSet("ack_latency")
+	requests, batch := m.Counter("prep_processor_request_queued"), m.Summary("prep_processor_queue_size")
 	synced := "follower_sync_time"
 	if p.cfg.Ensemble.Observer {
 		synced = "observer_sync_time"
@@ -204,6 +205,9 @@ func (p *process) instruments() quorum.Instruments {
 		Looked: m.Counter("looking_count"), Elected: m.Timer("election_time"), Found: m.Timer("unavailable_time"),
 		RoleEnded: func(reason string) { changes(fourletter.Reason(reason), 1) },
 
+		AppliedIn: m.Timer("commit_process_time"), Travelled: m.Timer("propagation_latency"),
+		Batched: func(n int64) { requests(n); batch(n) }, Prepared: m.Timer("prep_process_time"),
+		Disloyal: m.Counter("quit_leading_due_to_disloyal_voter"),
 		Proposed: m.Counter("proposal_count"), Committed: m.Counter("commit_count"), Expired: m.Counter("stale_sessions_expired"),
 		FoundLeading: m.Timer("leader_unavailable_time"),
 		DiffsSent:    m.Counter("diff_count"), TruncsSent: m.Counter("zooid_trunc_count"), SnapshotsSent: m.Counter("snap_count"),

@@ -51,6 +51,7 @@ type process struct {
 	http    []*admin.Server
 	began   time.Time
 	config  fourletter.Config
+	broken  func(n int64) // counts errors that stop the server
 	gauges  processGauges
 
 	upkeep   upkeeping
@@ -71,6 +72,7 @@ func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
 	}
 	defer ignoreHangup(logger)()
 	p := &process{cfg: cfg, logger: logger, metrics: admin.NewMetrics(), began: time.Now()}
+	p.instrumentProcess()
 	if started, err := p.startUntil(ctx); !started {
 		return err
 	}
@@ -83,6 +85,7 @@ func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
 		}
 		return err
 	case err := <-p.member.Failed():
+		p.broken(1)
 		// No write will be answered any more, so there is nothing to wait for.
 		return errors.Join(withCode(exitDataDir, err), p.stop(0))
 	}
@@ -110,6 +113,9 @@ func ignoreHangup(logger *zap.Logger) (stop func()) {
 		close(done)
 	}
 }
+
+// instrumentProcess makes the instruments of the process itself.
+func (p *process) instrumentProcess() { p.broken = p.metrics.Counter("unrecoverable_error_count") }
 
 // startUntil starts everything. When ctx ends meanwhile it waits a little and
 // then leaves all as it is, for the process to end with it: to start may take
@@ -247,7 +253,26 @@ func (p *process) openStore() (err error) {
 	if p.cfg.Distributed() {
 		bound = p.sid()
 	}
+	snapshots, failed := p.metrics.Timer("snapshottime"), p.metrics.Counter("snapshot_error_count")
+	replayed, replays := p.metrics.Summary("startup_txns_loaded"), p.metrics.Timer("startup_txns_load_time")
+	loaded, began := p.metrics.Timer("dbinittime"), time.Now()
+	defer func() {
+		if err == nil {
+			loaded(time.Since(began))
+		}
+	}()
 	p.store, err = store.Open(store.Options{
+		Replayed: func(txns int, took time.Duration) {
+			replayed(int64(txns))
+			replays(took)
+		},
+		Snapshotted: func(took time.Duration, err error) {
+			if err != nil {
+				failed(1)
+				return
+			}
+			snapshots(took)
+		},
 		ServerID: bound,
 		DataDir:  s.DataDir, LogDir: s.LogDir, Log: p.logger,
 		SnapRetain: s.SnapRetain, LogBudget: s.LogBudgetBytes, FlushTxns: s.SnapTxns,
