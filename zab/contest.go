@@ -66,6 +66,14 @@ func (m *Machine) evict(known bool, may func(*link) bool) bool {
 // compete makes room for a learner that has just said which server it is, and is
 // false if it has to go because there is none.
 func (m *Machine) compete(k *link) bool {
+	if mistaken(EvictUnproven) {
+		for _, other := range m.links {
+			if other != k && other.sid == k.sid && other.stage > linkGreeting {
+				m.closeLink(other, "has connected anew")
+				break
+			}
+		}
+	}
 	same, unlisted := 0, 0
 	for _, other := range m.links {
 		if other == k || other.stage == linkGreeting {

@@ -268,6 +268,14 @@ func TestEpochsOfStrangers(t *testing.T) {
 			t.Errorf("epoch %d", h.leader.epoch)
 		}
 	})
+	t.Run("a voter's for whom the last term was given up", func(t *testing.T) {
+		h := lead(t)
+		h.raise = 900
+		member(h, 1, 1, 0)
+		if h.leader.epoch != 901 {
+			t.Errorf("epoch %d: who has promised 900 is left outside again", h.leader.epoch)
+		}
+	})
 	t.Run("a fake leader's", func(t *testing.T) {
 		h := follower(t, Disk{Epochs: Epochs{5, 5}})
 		h.elect.settle(wire.Following)

@@ -26,6 +26,7 @@ const (
 	LoseTail            // a new leader drops what its log holds behind its tree
 	VoteByZxidOnly      // the epoch does not count when votes are compared
 	OneVoteFewer        // one voter, or one group, less is taken for a quorum everywhere
+	EvictUnproven       // who says a live learner's number throws it out
 	FollowOlderEpoch    // an epoch below the accepted one is offered and followed
 
 	SyncUnconfirmed   // a sync is answered by a leader that may have been deposed
@@ -53,6 +54,7 @@ var defectNames = [defects]string{
 	LoseTail:            "LoseTail",
 	VoteByZxidOnly:      "VoteByZxidOnly",
 	OneVoteFewer:        "OneVoteFewer",
+	EvictUnproven:       "EvictUnproven",
 	FollowOlderEpoch:    "FollowOlderEpoch",
 	SyncUnconfirmed:     "SyncUnconfirmed",
 	ExpireEarly:         "ExpireEarly",

@@ -112,7 +112,7 @@ func (l *leader) informed(k *link) {
 // much that no liar can use up the epochs that are left.
 func (l *leader) chooseEpoch() {
 	own := l.m.epochs.Accepted
-	top := own
+	top := max(own, l.m.raise)
 	for _, k := range l.m.links {
 		if k.stage == linkInformed && !k.unlisted && k.accepted <= own+epochNear {
 			top = max(top, k.accepted)
@@ -204,6 +204,7 @@ func (l *leader) offerLater(k *link) {
 	case would && l.phase < leaderBroadcast:
 		l.stale = true // if there is no quorum without it there will be another term soon
 	case would && m.nowMs-l.since >= termLimits*m.initMs() && l.other(k, linkNewLeaderOK, linkServing) == nil:
+		m.raise = min(k.accepted, m.epochs.Accepted+epochLeap)
 		m.end(fmt.Sprintf("server %d has promised epoch %d, this is epoch %d", k.sid, k.accepted, l.epoch))
 		return
 	}

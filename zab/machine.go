@@ -42,7 +42,10 @@ type Machine struct {
 	// leader refuses must not keep the others busy.
 	failures  int
 	restUntil int64
-	retired   bool // has resigned and takes part in nothing any more
+	// raise is the epoch beyond which the next term as leader begins at the least:
+	// the last one was given up for a voter that has promised it.
+	raise   int64
+	retired bool // has resigned and takes part in nothing any more
 
 	// links are the learners' connections to this member, in the order of their
 	// arrival. While looking they are kept waiting, for this member may come to

@@ -406,6 +406,11 @@ func TestLaterPromiseEndsTheTerm(t *testing.T) {
 				h.Notified(2, &wire.Notification{Vote: *c.vote, Round: 7, Version: wire.NotificationVersion})
 			}
 			h.leader.since -= c.age
+			defer func() {
+				if c.ends && h.raise != 3 {
+					t.Errorf("the next term begins beyond %d: it cannot follow then either", h.raise)
+				}
+			}()
 			rd := h.greet(2, 2, wire.PacketFollowerInfo, 3, wire.ProtocolVersionZooid)
 			switch {
 			case c.ends && (rd.Role == nil || rd.Role.Reason != "server 2 has promised epoch 3, this is epoch 1"):

@@ -42,8 +42,8 @@ func (m *Machine) Status() Status {
 		s.State, s.Leader, s.Epoch, s.Phase = wire.Leading, m.cfg.SID, m.leader.epoch, m.leader.phase.String()
 		s.Proposed = m.leader.lastProposed()
 		for _, k := range m.links {
-			if k.stage == linkGreeting {
-				continue
+			if k.stage < linkPromised || k.contends {
+				continue // anybody can say that much
 			}
 			s.Learners = append(s.Learners, LearnerStatus{Conn: k.conn, SID: k.sid, Observer: k.observer,
 				Voter: k.voter, Synced: k.stage == linkServing, Acked: k.acked})

@@ -18,6 +18,7 @@ func (p *process) carryOut(rd *peer.Ready) (busy bool) {
 	}
 	for _, r := range rd.Refused {
 		p.w.tell("%d: refuses a learner: %+v", p.m.sid, r)
+		p.checkRefused(&r)
 	}
 	if p.w.loops.Uint32()&1 == 0 {
 		busy = p.toDisk(rd)

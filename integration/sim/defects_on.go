@@ -59,6 +59,7 @@ var whatItIs = map[zab.Defect]string{
 	zab.LoseTail:            "a new leader drops what its log holds behind its tree",
 	zab.VoteByZxidOnly:      "votes are compared without their epochs",
 	zab.OneVoteFewer:        "an election is decided with one vote too few",
+	zab.EvictUnproven:       "whoever says a live learner's number throws it out",
 	zab.FollowOlderEpoch:    "an epoch below the accepted one is offered, and followed",
 	zab.SyncUnconfirmed:     "a sync is answered by a leader that may have been deposed",
 	zab.ExpireEarly:         "a new leader gives sessions no fresh timeout",

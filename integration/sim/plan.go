@@ -73,6 +73,7 @@ const (
 	forDisks
 	forLoops
 	forVictims
+	forStrangers
 	forClients = 1 << 20
 	forFaults  = 1 << 32
 )

@@ -38,6 +38,7 @@ type linkCheck struct {
 	upToDate  bool      // the learner has taken UPTODATE
 	told      wire.Zxid // the last final one when the opening packet was sent
 	ackedNew  bool      // the learner has acknowledged NEWLEADER
+	stranger  bool      // at its other end is nobody
 }
 
 func (m *member) checkRestart(p *process) {

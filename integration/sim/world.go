@@ -110,6 +110,7 @@ func (w *world) build(p *plan) {
 		}
 	}
 	w.nextFault()
+	w.strangers()
 }
 
 func newEnsemble(p *plan) *zab.Ensemble {
