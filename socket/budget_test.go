@@ -67,8 +67,7 @@ func TestBudgetUnderLoad(t *testing.T) {
 		running.Go(func() {
 			var mu sync.Mutex // a connection's own lock, under which Hold is called
 			ended, held := false, int64(0)
-			var a *Account
-			a = b.Open(func(int64, int64) {
+			a := b.Open(func(int64, int64) {
 				mu.Lock()
 				defer mu.Unlock()
 				ended = true
