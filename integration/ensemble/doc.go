@@ -23,6 +23,7 @@
 //	session_test.go    sessions that end, and others that must not
 //	role_test.go       observers, and read-only mode in a minority
 //	badpeer_test.go    garbage and impostors on the members' ports
+//	memory_test.go     large values, and what stays live of them
 //	oversized_test.go  clients that ask for what no member could read
 //	baddata_test.go    epoch files, directories and ids that do not belong
 //	random_test.go     all kinds of faults, by dice

@@ -308,6 +308,9 @@ func (s *Server) ResidentBytes() int64 { return s.proc.residentBytes() }
 // SetContainer sets what Config calls Container for the next start.
 func (s *Server) SetContainer(env ...string) { s.cfg.Container = env }
 
+// AddFlags adds flags to the command line of the next start.
+func (s *Server) AddFlags(flags ...string) { s.cfg.Flags = append(s.cfg.Flags, flags...) }
+
 // SetKey changes a zoo.cfg key for the next start.
 func (s *Server) SetKey(key, value string) {
 	keys := map[string]string{key: value}
