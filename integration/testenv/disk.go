@@ -69,6 +69,26 @@ func newDisk(t testing.TB, m *Member, d Disk) *disk {
 	return made
 }
 
+// OwnDisk gives a server that has not been started yet a disk of its own, of so
+// many bytes and in memory, and ends the test (see package) if the system does
+// not let it.
+func (s *Server) OwnDisk(size int64) {
+	s.t.Helper()
+	var err error
+	if s.place, err = newPlace(s.t, false, true); err != nil {
+		missing(s.t, "a disk of its own for a server: %v", err)
+	}
+	err = s.Inside(func() error {
+		if err := os.MkdirAll(s.DataDir, 0o755); err != nil {
+			return err
+		}
+		return mountMemory(s.DataDir, size)
+	})
+	if err != nil {
+		missing(s.t, "a disk of its own for a server: %v", err)
+	}
+}
+
 // slow puts the member's process under its disk's limit.
 func (d *disk) slow(pid int) error {
 	if d == nil || d.slowness == nil {
@@ -77,13 +97,17 @@ func (d *disk) slow(pid int) error {
 	return d.slowness.take(pid)
 }
 
-// ballast is the file that fills a disk.
-func (m *Member) ballast() string { return filepath.Join(m.DataDir, "ballast") }
+// Inside runs f where the server's files are: a disk of its own is seen by nobody
+// else.
+func (s *Server) Inside(f func() error) error { return s.place.do(f) }
 
-// FillDisk leaves no byte free on the member's own disk.
-func (m *Member) FillDisk() error {
-	return m.Inside(func() error {
-		f, err := os.Create(m.ballast())
+// ballast is the file that fills a disk.
+func (s *Server) ballast() string { return filepath.Join(s.DataDir, "ballast") }
+
+// FillDisk leaves no byte free on the server's own disk.
+func (s *Server) FillDisk() error {
+	return s.Inside(func() error {
+		f, err := os.Create(s.ballast())
 		if err != nil {
 			return err
 		}
@@ -102,6 +126,6 @@ func (m *Member) FillDisk() error {
 }
 
 // FreeDisk makes room again.
-func (m *Member) FreeDisk() error {
-	return m.Inside(func() error { return os.Remove(m.ballast()) })
+func (s *Server) FreeDisk() error {
+	return s.Inside(func() error { return os.Remove(s.ballast()) })
 }

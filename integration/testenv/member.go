@@ -108,10 +108,6 @@ func (m *Member) SetKind(kind string) {
 	m.Server.SetKind(kind)
 }
 
-// Inside runs f where the member's files are: a disk of its own is seen by
-// nobody else.
-func (m *Member) Inside(f func() error) error { return m.place.do(f) }
-
 // WriteMyID writes the file that says which member it is.
 func (m *Member) WriteMyID(text string) error {
 	return m.Inside(func() error {
