@@ -106,7 +106,7 @@ func (p *Peer) routeLocal(r *znode.Request) bool {
 		p.closeLocal(r)
 		return true
 	case !r.MakesEphemeral():
-	case p.cfg.LocalUpgrade:
+	case p.cfg.LocalUpgrade || !p.cfg.LocalSessions: // or it is local for want of room
 		s.upgrading = true
 		p.upgrade(r.Session, s)
 	case r.Op != wire.OpMulti: // in a multi it is for the leader to refuse

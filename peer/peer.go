@@ -89,6 +89,7 @@ type Peer struct {
 	leader  leader
 	learner learner
 	local   localSessions
+	refusal refusal
 	syncs   syncs
 
 	ready Ready  // what has gathered for the shell, without zab's part

@@ -202,5 +202,8 @@ func (p *Peer) forwardedRequest(f *zab.Forwarded) {
 			r.Refused = wire.CodeOf(err)
 		}
 	}
+	if r.Refused == wire.OK {
+		r.Refused = p.refuse(r.Op)
+	}
 	p.propose(r, f.SID)
 }

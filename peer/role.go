@@ -78,7 +78,7 @@ func (p *Peer) serveIfDue() {
 	if p.role.State == wire.Leading {
 		p.takeOffice()
 	}
-	p.local.serve(p.ceiling(), p.cfg.LocalSessions && !p.alone)
+	p.local.serve(p.ceiling(), p.localOnly())
 	p.tell(Serving{State: p.role.State, Leader: p.role.Leader, Epoch: p.role.Epoch})
 	if p.phase == phaseHold {
 		p.phase, p.ready.WantAttached = phaseResume, true

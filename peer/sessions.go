@@ -55,7 +55,7 @@ func (p *Peer) supersede(a attachment) {
 
 func (p *Peer) attach(a attachment) {
 	switch {
-	case a.id == 0 && p.cfg.LocalSessions && !p.alone:
+	case a.id == 0 && p.localOnly():
 		p.createLocal(a)
 	case a.id == 0:
 		p.createSession(a)

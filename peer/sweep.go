@@ -27,7 +27,7 @@ func (p *Peer) Sweep(timeMs int64) {
 		return
 	}
 	p.sweep.nextMs = timeMs + p.cfg.SweepMs
-	if !p.leads() || p.phase != phaseOpen {
+	if !p.leads() || p.phase != phaseOpen || p.refusal.writes {
 		return
 	}
 	share := int64(p.cfg.SweepMax) * p.cfg.SweepMs / msPerMinute

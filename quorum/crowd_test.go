@@ -16,8 +16,9 @@ import (
 
 // crowd is the clients of a member.
 type crowd struct {
-	n  *node
-	mu sync.Mutex
+	refusing atomic.Bool // writes
+	n        *node
+	mu       sync.Mutex
 	// door is what the member said of who may come in, in order.
 	door     []string
 	sessions map[znode.ConnID]attachedTo
@@ -105,6 +106,8 @@ func (c *crowd) Sessions(visit func(conn znode.ConnID, id wire.SessionID, timeou
 func (c *crowd) Open(readOnly bool) {
 	c.locked(func() { c.door = append(c.door, fmt.Sprintf("open readOnly=%t", readOnly)) })
 }
+
+func (c *crowd) RefuseWrites(refuse bool) { c.refusing.Store(refuse) }
 
 func (c *crowd) Drop(reason string) {
 	c.locked(func() {

@@ -163,6 +163,7 @@ func (c *fakeClients) AnswerOwed() {}
 
 func (c *fakeClients) Sessions(func(znode.ConnID, wire.SessionID, int32)) {}
 func (c *fakeClients) Open(readOnly bool)                                 { c.journal.note("open readOnly=%t", readOnly) }
+func (c *fakeClients) RefuseWrites(refuse bool)                           { c.journal.note("refuse writes: %v", refuse) }
 func (c *fakeClients) Drop(reason string)                                 { c.journal.note("drop: %s", reason) }
 func (c *fakeClients) DropConn(conn znode.ConnID, reason string) {
 	c.journal.note("drop conn=%d: %s", conn, reason)

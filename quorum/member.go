@@ -38,6 +38,9 @@ type Clients interface {
 	// Sessions visits every session that has a connection here.
 	Sessions(visit func(conn znode.ConnID, id wire.SessionID, timeoutMs int32))
 
+	// RefuseWrites says whether what clients write is refused, because the disk has
+	// too little room for it.
+	RefuseWrites(refuse bool)
 	// Open lets clients in; readOnly only those that want no more than to read.
 	Open(readOnly bool)
 	// Drop closes every connection and lets nobody in until Open.
@@ -100,6 +103,7 @@ type Member struct {
 
 		place    place
 		office   office
+		disk     diskSpace
 		started  bool      // the peer is; nobody runs a round before
 		stopping time.Time // when the end was asked for
 		ended    bool      // nobody runs a round any more

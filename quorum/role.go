@@ -40,6 +40,9 @@ func (m *Member) serving(s *peer.Serving) {
 	case !looking && !ends:
 		m.o.Clients.Open(false)
 	}
+	if m.turn.disk.now != DiskRoomy {
+		m.judgeDisk()
+	}
 }
 
 // begin notes a role. Clients that were served read-only go: their sessions are

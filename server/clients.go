@@ -107,6 +107,9 @@ func (s *Server) Applied(a *znode.Applied) (owes bool) {
 	if a.Conn == 0 {
 		return false
 	}
+	if a.Op != wire.OpCloseSession && a.Op != wire.OpSync {
+		s.leaderRefused(a.Err)
+	}
 	c := s.lookup(a.Conn)
 	if c == nil {
 		s.stats.staleReplies(1)

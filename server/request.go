@@ -285,6 +285,8 @@ func (w *worker) request(frame []byte) bool {
 		w.fail(xid, op, wire.ErrThrottledOp)
 	case row.Quorum && c.readOnly:
 		w.readOnly(xid, op)
+	case row.Quorum && c.srv.refuses(op):
+		w.fail(xid, op, wire.ErrNotReadOnly)
 	case row.Quorum:
 		w.forward(xid, op, body)
 	default:

@@ -121,6 +121,7 @@ type Server struct {
 	large       atomic.Int64 // bytes of large requests being served
 	memory      *socket.Budget
 	connects    tokenBucket
+	refusal     refusal
 	traceMask   atomic.Int64 // what stmk set; it has no effect, as nothing is traced
 
 	running sync.WaitGroup // goroutines of listeners and connections

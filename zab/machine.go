@@ -237,6 +237,18 @@ func (m *Machine) Resign(reason string) {
 	}
 }
 
+// StepDown ends the role so that another member may lead: this one looks for a
+// leader only after others have had the time to elect one, and not before all
+// that it was given is on disk. Without a role, or alone, it does nothing.
+func (m *Machine) StepDown(reason string) {
+	if m.elect == nil || m.leader == nil && m.learner == nil {
+		return
+	}
+	m.end(reason)
+	m.restUntil = max(m.restUntil, m.nowMs+max(m.cfg.TickMs/2, 2*m.cfg.FinalizeMs))
+	m.settle()
+}
+
 // Notified is a notification from a member, by an election connection.
 func (m *Machine) Notified(from wire.SID, n *wire.Notification) {
 	if m.elect != nil {
