@@ -34,8 +34,8 @@ func livez(live func() error) http.HandlerFunc {
 // not serving, which in an ensemble it does when it has a role and has applied
 // the history that comes with it. A read-only server turns most clients away,
 // so it is not ready, and who restarts one member after the other must not go
-// on to the next. One with a full disk still serves reads, and says what it
-// cannot do.
+// on to the next. One with too little room on its disk takes no writes, or soon
+// will not.
 func readyz(status func(fourletter.Part) *fourletter.Status) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		s := status(0)
@@ -56,8 +56,13 @@ func readyz(status func(fourletter.Part) *fourletter.Status) http.HandlerFunc {
 		if s.Mode.Ensemble() {
 			h.Leader, h.Epoch = int64(s.Leader), s.Epoch
 		}
-		if s.DiskFull {
-			h.Reason = "the disk is full: writes wait for room, reads are served"
+		if s.DiskFull || s.DiskShort != "" {
+			h.Status, h.Reason = "not ready", "the disk is nearly full, reads are served"
+			if s.DiskShort != "" {
+				h.Reason += ": " + s.DiskShort
+			}
+			writeJSON(w, http.StatusServiceUnavailable, h)
+			return
 		}
 		writeJSON(w, http.StatusOK, h)
 	}

@@ -51,7 +51,7 @@ func (s *Status) appendGauges(list []Sample) []Sample {
 	count("non_mtls_remote_conn_count", s.NonTLSRemote)
 	count("outstanding_tls_handshake", s.TLSHandshakes)
 	full := int64(0)
-	if s.DiskFull {
+	if s.DiskFull || s.DiskShort != "" {
 		full = 1
 	}
 	count("zooid_disk_full", full)

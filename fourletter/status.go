@@ -79,6 +79,7 @@ type Status struct {
 	ConnectionDropProbability float64  // 0…1, of the connection throttle
 	TraceMask                 int64    // as gtmk tells it; DefaultTraceMask until stmk
 	DiskFull                  bool     // writes wait until the log's disk has room again
+	DiskShort                 string   // which disk has too little room, and how much; "" = enough
 	PeerState                 string   // in an ensemble: "leading - broadcast" and the like; else ""
 	ObserverMaster            wire.SID // ModeObserver: the server that it follows
 	Leader                    wire.SID // in an ensemble: whom it follows, or itself

@@ -65,7 +65,21 @@ func appendFigures(b []byte, s *Status) []byte {
 		b = strconv.AppendInt(b, p.Max, 10)
 		b = append(b, '\n')
 	}
-	return b
+	return appendDisk(b, s)
+}
+
+// DiskLine begins the line of srvr and stat that says which disk has too little
+// room for writes. ZooKeeper has no such line, and it is there only while that is
+// so.
+const DiskLine = "Disk nearly full: "
+
+func appendDisk(b []byte, s *Status) []byte {
+	if s.DiskShort == "" {
+		return b
+	}
+	b = append(b, DiskLine...)
+	b = append(b, s.DiskShort...)
+	return append(b, '\n')
 }
 
 func appendCons(b, _ []byte, s *Status) []byte {

@@ -127,7 +127,7 @@ func (s *Store) Purge() (p Purged, err error) {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
 	e := s.edition.Load()
-	low := s.space.look().Level >= SpaceLow
+	low := s.Space().Level >= SpaceLow
 	snaps, err := s.goodSnapshots()
 	if err != nil {
 		return p, err

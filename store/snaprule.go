@@ -94,6 +94,9 @@ func (s *Store) snapshotAsDue() {
 		if err := s.snapshotDue(); err != nil && !errors.Is(err, errClosed) && !errors.Is(err, errReplaced) {
 			s.log.Warn("no snapshot was written; the log goes on without", zap.Error(err))
 		}
+		if s.o.SnapshotWritten != nil {
+			s.o.SnapshotWritten()
+		}
 		rest := time.NewTimer(restAfter(time.Since(began)))
 		select {
 		case <-rest.C:

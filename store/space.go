@@ -104,11 +104,11 @@ type spaceGuard struct {
 	started atomic.Bool
 	// Set by start.
 	noSpace func() bool                      // the log waits for room
-	need    func() int64                     // bytes that one more snapshot takes
 	changed func(from SpaceLevel, now Space) // told of every change of the level, with mu held
 	// unseen counts the bytes logged since the last look, and stride is after how
 	// many the next one is due: a volume can fill up between two seconds.
 	unseen, stride atomic.Int64
+	need           atomic.Int64 // bytes that one more snapshot takes
 
 	mu   sync.Mutex
 	last Space // guarded by mu
@@ -121,8 +121,8 @@ func newSpaceGuard(fs vfs.FS, dirs []string) *spaceGuard {
 }
 
 // start takes the first look. Nothing is judged before.
-func (g *spaceGuard) start(noSpace func() bool, need func() int64, changed func(from SpaceLevel, now Space)) {
-	g.noSpace, g.need, g.changed = noSpace, need, changed
+func (g *spaceGuard) start(noSpace func() bool, changed func(from SpaceLevel, now Space)) {
+	g.noSpace, g.changed = noSpace, changed
 	g.started.Store(true)
 	g.look()
 }
@@ -161,7 +161,7 @@ func (g *spaceGuard) look() Space {
 			continue
 		}
 		v := Space{Dir: dir, Free: free, Total: total, Floor: floorOf(total)}
-		v.Level = levelOf(v, g.last.Level, g.need())
+		v.Level = levelOf(v, g.last.Level, g.need.Load())
 		stride = min(stride, max(v.Floor/8, stepMin))
 		if now.Total == 0 || v.Level > now.Level || v.Level == now.Level && v.Free < now.Free {
 			now = v
@@ -201,8 +201,21 @@ func levelOf(v Space, before SpaceLevel, need int64) SpaceLevel {
 	return SpaceEnough
 }
 
-// Space looks at the disks now. Any goroutine may call it.
-func (s *Store) Space() Space { return s.space.look() }
+// Space looks at the disks now. Any goroutine may call it that may wait for the
+// tree's read lock.
+func (s *Store) Space() Space {
+	s.space.need.Store(s.snapshotEstimate())
+	return s.space.look()
+}
+
+// Limits are the numbers by which what lies on the disks is bounded.
+type Limits struct {
+	LogBudget int64 // bytes of log that may follow the newest snapshot
+	Space     Space
+}
+
+// Limits tells the numbers that hold, as the size of the volumes lets them be.
+func (s *Store) Limits() Limits { return Limits{LogBudget: s.o.LogBudget, Space: s.Space()} }
 
 // checkStart refuses to open a store on a full disk. It looks at what exists of
 // each directory's path: the directory itself may still have to be made.

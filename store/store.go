@@ -80,6 +80,9 @@ type Options struct {
 	// SpaceChanged is told when the disks' SpaceLevel changes, by any goroutine; it
 	// must not block. nil: nobody is told.
 	SpaceChanged func(from SpaceLevel, now Space)
+	// SnapshotWritten is told when a snapshot that was due has been written, and a
+	// Purge has more to remove; it must not block. nil: nobody is told.
+	SnapshotWritten func()
 }
 
 func (o *Options) setDefaults() {
@@ -236,7 +239,8 @@ func (s *Store) open() error {
 	if err := s.secureWayBack(); err != nil {
 		return err
 	}
-	s.space.start(s.txns.NoSpace, s.snapshotEstimate, s.o.SpaceChanged)
+	s.space.need.Store(s.snapshotEstimate())
+	s.space.start(s.txns.NoSpace, s.o.SpaceChanged)
 	s.snapshotter.Go(s.snapshotAsDue)
 	return nil
 }

@@ -75,6 +75,7 @@ type Log struct {
 		last     wire.Zxid // found by Open, or left by Truncate
 		appended wire.Zxid // the last one appended, or last
 		durable  wire.Zxid // of what was appended, the last one on disk, or last
+		waiting  int64     // bytes of what was appended and is not on disk
 		files    []FileInfo
 		base     wire.Zxid // see Base
 		hasBase  bool
@@ -216,6 +217,7 @@ func (l *Log) Append(batch []Entry) {
 			panic(fmt.Sprintf("txnlog: append of %v (%d bytes) after %v", e.Zxid, len(e.Payload), l.mu.appended))
 		}
 		l.mu.appended = e.Zxid
+		l.mu.waiting += int64(len(e.Payload))
 	}
 	l.mu.pending = append(l.mu.pending, batch...)
 	l.signal()
@@ -236,6 +238,13 @@ func (l *Log) signal() {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Waiting is how many bytes of records have been appended and are not on disk yet.
+func (l *Log) Waiting() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.waiting
 }
 
 // NoSpace tells whether the writer waits for room on the disk.

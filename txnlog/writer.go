@@ -161,6 +161,9 @@ func (l *Log) writeGroup(entries []Entry) (n int, err error) {
 	l.mu.Lock()
 	l.mu.files[len(l.mu.files)-1].Size = w.pos
 	l.mu.durable = w.durable
+	for _, e := range entries[:n] {
+		l.mu.waiting -= int64(len(e.Payload))
+	}
 	l.progress.Broadcast()
 	l.mu.Unlock()
 	if l.o.Observe != nil {

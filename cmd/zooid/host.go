@@ -29,13 +29,16 @@ func (p *process) Describe(st *fourletter.Status, parts fourletter.Part) {
 		st.Mode, st.NotServing = fourletter.ModeNotServing, "stopping"
 	case !p.started.Load():
 		st.Mode, st.NotServing = fourletter.ModeNotServing, "starting"
+		if why := p.waits.Load(); why != nil {
+			st.NotServing += ": " + *why
+		}
 	case p.cfg.Distributed():
 		p.describeRole(st)
 	default:
 		st.Mode = fourletter.ModeStandalone
 	}
 	st.Uptime = time.Since(p.began)
-	st.DiskFull = p.store.Log().NoSpace()
+	p.describeSpace(st)
 	st.OpenFiles, st.MaxFiles = p.gauges.files()
 	if parts&fourletter.PartConfig != 0 {
 		st.Config = p.config
@@ -68,7 +71,9 @@ func (p *process) describeSessions(st *fourletter.Status) {
 // ResetStats is the part of the word srst that lies outside of the server.
 func (p *process) ResetStats() {
 	p.metrics.Reset()
-	p.member.ResetStats()
+	if p.started.Load() {
+		p.member.ResetStats()
+	}
 }
 
 // describeConfig is the configuration as the word conf shows it.

@@ -185,7 +185,6 @@ func (p *process) makeMember() error {
 		Tree: p.store.Tree(), Log: p.store.Log(), Store: p.store, Clients: p.server,
 		Count: p.instruments(),
 	})
-	p.config = p.describeConfig()
 	p.server.Serve(p.member)
 	return nil
 }

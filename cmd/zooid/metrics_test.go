@@ -24,7 +24,7 @@ func wired(t *testing.T, cfg *config.Config) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.openStore(); err != nil {
+	if err := p.openStore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.store.Close() })

@@ -50,8 +50,8 @@ func newProbe() *cobra.Command {
 			"port 2181, or in a container the one whose zoo.cfg stands in ZOO_CONF_DIR. Several\n" +
 			"addresses may be joined by commas, too.\n\n" +
 			"Exit code 0: all of them serve; 5: one cannot be reached, or does not answer in time;\n" +
-			"8: none of that, but one runs and does not serve, as while it looks for a leader, or is\n" +
-			"read-only. Made for health checks where there is no shell.",
+			"8: none of that, but one runs and does not serve, as while it looks for a leader, is\n" +
+			"read-only, or has too little room on its disk. Made for health checks where there is no shell.",
 		Example: "  zooid probe\n  zooid probe zoo1:2181 zoo2:2181 zoo3:2181\n  zooid probe --json 127.0.0.1:2181",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addrs, err := probeAddrs(args, environment())
@@ -154,6 +154,7 @@ func probe(ctx context.Context, addr string, timeout time.Duration) (r probed) {
 // read takes the answer to srvr. One without a mode comes from a server that
 // does not serve, and says so.
 func (r *probed) read(text string) {
+	disk := ""
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		switch key {
@@ -161,6 +162,8 @@ func (r *probed) read(text string) {
 			r.Mode = value
 		case "Zxid":
 			r.Zxid = value
+		case strings.TrimSuffix(fourletter.DiskLine, ": "):
+			disk = value
 		}
 	}
 	switch r.Mode {
@@ -169,7 +172,10 @@ func (r *probed) read(text string) {
 	case fourletter.ModeReadOnly.String():
 		r.err = withCode(exitNotServing, errors.New("it has no leader, and serves only clients that want no more than to read"))
 	default:
-		r.Serving = true
+		r.Serving = disk == ""
+	}
+	if r.err == nil && disk != "" {
+		r.err = withCode(exitNotServing, errors.New("its disk is nearly full: "+disk))
 	}
 }
 

@@ -77,6 +77,7 @@ func TestProbe(t *testing.T) {
 		{"serving", []string{serving}, 0, []string{serving + "  follower   0x300000a17"}, nil},
 		{"looking", []string{looking}, exitNotServing, []string{"(not serving)"}, []string{looking + ": This ZooKeeper instance is not currently serving requests"}},
 		{"read-only", []string{readOnly}, exitNotServing, []string{"read-only", "0x7"}, []string{readOnly + ": it has no leader"}},
+		{"disk nearly full", []string{answering(t, srvrFollower+"Disk nearly full: /data has 1 MiB free of 64 MiB\n")}, exitNotServing, []string{"follower", "0x300000a17"}, []string{": its disk is nearly full: /data has 1 MiB free"}},
 		{"hangs up", []string{answering(t, "")}, exitNotServing, []string{"(not serving)"}, []string{"it answers nothing to srvr"}},
 		{"another's port", []string{answering(t, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n")}, exitNotServing, nil, []string{": HTTP/1.1 400 Bad Request"}},
 		{"srvr not allowed", []string{answering(t, "srvr is not executed because it is not in the whitelist.\n")}, exitNotServing, nil, []string{"not in the whitelist"}},

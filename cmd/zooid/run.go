@@ -55,7 +55,10 @@ type process struct {
 	gauges  processGauges
 
 	upkeep   upkeeping
-	started  atomic.Bool // the member runs
+	opened   atomic.Pointer[store.Store] // store, for who may ask before the member runs
+	waits    atomic.Pointer[string]      // what the start waits for, nil if for nothing
+	space    atomic.Pointer[store.Space] // as it was last looked at
+	started  atomic.Bool                 // the member runs
 	stopping atomic.Bool
 }
 
@@ -72,6 +75,7 @@ func run(ctx context.Context, cfg *config.Config, logger *zap.Logger) error {
 	}
 	defer ignoreHangup(logger)()
 	p := &process{cfg: cfg, logger: logger, metrics: admin.NewMetrics(), began: time.Now()}
+	p.upkeep.wake = make(chan struct{}, 1)
 	p.instrumentProcess()
 	if started, err := p.startUntil(ctx); !started {
 		return err
@@ -123,7 +127,7 @@ func (p *process) instrumentProcess() { p.broken = p.metrics.Counter("unrecovera
 // nothing, so there is nothing to finish.
 func (p *process) startUntil(ctx context.Context) (started bool, err error) {
 	result := make(chan error, 1)
-	go func() { result <- p.start() }()
+	go func() { result <- p.start(ctx) }()
 	select {
 	case err = <-result:
 	case <-ctx.Done():
@@ -134,11 +138,18 @@ func (p *process) startUntil(ctx context.Context) (started bool, err error) {
 			return false, nil
 		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errStopped):
+		p.logger.Info("stopped while starting")
+		return false, p.stop(0)
+	case err != nil:
 		return false, errors.Join(err, p.stop(0))
 	}
 	return true, nil
 }
+
+// errStopped says that a start was given up because the process is to end.
+var errStopped = errors.New("stopped while starting")
 
 // opening is the first line of the log: what will be served, and by whose word.
 func opening(cfg *config.Config) string {
@@ -153,7 +164,10 @@ func opening(cfg *config.Config) string {
 	return fmt.Sprintf("zooid %s: %sclient port %d, data in %s (%s)", Version, who, cfg.Clients.Addr.Port, cfg.Storage.DataDir, by)
 }
 
-func (p *process) start() error {
+// start listens first: a start may take as long as the data is large, and has to
+// wait where a disk is full, and whoever asks meanwhile is to be told. Nobody gets
+// a session before the end of it.
+func (p *process) start(ctx context.Context) error {
 	addr := p.cfg.Clients.Addr
 	if addr.Port == 0 {
 		return withCode(exitUsage, fmt.Errorf("%s: clientPort is not set, so nobody could be served", p.cfg.Source))
@@ -165,29 +179,30 @@ func (p *process) start() error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	if err := p.openStore(); err != nil {
+	p.config = p.describeConfig()
+	p.makeServer(registry)
+	// A member that cannot serve clients takes part in no election.
+	addrs, err := p.listenClients(addr.Listen())
+	if err != nil {
+		return withCode(exitListen, err)
+	}
+	p.listenHTTP()
+	if err := p.openStore(ctx); err != nil {
 		return withCode(exitDataDir, explainDamage(err, p.cfg))
 	}
 	t := &p.cfg.Tree
 	p.store.Tree().SetRules(znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
 		ExtendedTypes: t.ExtendedTypes, Emulate353: t.Emulate353, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest,
 		TxnMax: packetMax(p.cfg)})
-	p.makeServer(registry)
 	if err := p.makeMember(); err != nil {
 		return withCode(exitDataDir, err)
 	}
 	restored := p.store.Tree().LastZxid() // the tree is the member's from Start on
-	// A member that cannot serve clients takes part in no election.
-	addrs, err := p.listenClients(addr.Listen())
-	if err != nil {
-		return withCode(exitListen, err)
-	}
 	p.store.Log().Start()
 	if err := p.member.Start(); err != nil {
 		return withCode(exitListen, err)
 	}
 	p.started.Store(true)
-	p.listenHTTP()
 	p.upkeep.start(p)
 	p.logger.Info("listening for clients on "+addrs[0].String(),
 		zap.Stringer("zxid", restored), zap.Duration("start", time.Since(p.began)))
@@ -243,11 +258,38 @@ func checkDirs(s *config.Storage) error {
 	return nil
 }
 
-func (p *process) openStore() (err error) {
-	s := &p.cfg.Storage
-	if err := checkDirs(s); err != nil {
+// startRetry is the pause between two tries to start on a full disk.
+const startRetry = time.Second
+
+// openStore opens the store, as soon as there is room for it.
+func (p *process) openStore(ctx context.Context) error {
+	if err := checkDirs(&p.cfg.Storage); err != nil {
 		return err
 	}
+	for told := false; ; told = true {
+		err := p.tryStore()
+		if !txnlog.IsFull(err) {
+			p.waits.Store(nil)
+			if told && err == nil {
+				p.logger.Info("the disk has room: the start goes on")
+			}
+			return err
+		}
+		if !told {
+			p.logger.Error("the start waits for room on the disk, and goes on by itself when there is some", zap.Error(err))
+		}
+		why := err.Error()
+		p.waits.Store(&why)
+		select {
+		case <-ctx.Done():
+			return errStopped
+		case <-time.After(startRetry):
+		}
+	}
+}
+
+func (p *process) tryStore() (err error) {
+	s := &p.cfg.Storage
 	fsyncs, batches := p.metrics.Timer("fsynctime"), p.metrics.Summary("sync_processor_batch_size")
 	var bound wire.SID // a server alone may use any directory
 	if p.cfg.Distributed() {
@@ -287,7 +329,11 @@ func (p *process) openStore() (err error) {
 					zap.Duration("took", sync.Took), zap.Int("records", sync.Records))
 			}
 		},
+		SpaceChanged: func(store.SpaceLevel, store.Space) { p.upkeep.nudge() }, SnapshotWritten: p.upkeep.nudge,
 	})
+	if err == nil {
+		p.opened.Store(p.store)
+	}
 	return err
 }
 
@@ -347,8 +393,14 @@ func (p *process) stop(limit time.Duration) error {
 	var errs []error
 	if p.member != nil {
 		within(writesLimit, func(ctx context.Context) {
-			if p.member.Stop(ctx) != nil {
-				errs = append(errs, errors.New("the disk did not take the last writes, which were not acknowledged"))
+			if p.member.Stop(ctx) == nil {
+				return
+			}
+			// On a full disk that is what has to be expected, and no failure.
+			if err := errors.New("the disk did not take the last writes, which were not acknowledged"); p.store.Log().NoSpace() {
+				p.logger.Warn(err.Error())
+			} else {
+				errs = append(errs, err)
 			}
 		})
 	}
