@@ -30,8 +30,8 @@ const (
 )
 
 // about is what zooid says of itself without a command.
-const about = `Zooid is a drop-in replacement for Apache ZooKeeper 3.9: the same protocol, the
-same files and the same commands in one binary.
+const about = `Zooid is a drop-in replacement for the server of Apache ZooKeeper 3.9: the same
+protocol, files, zoo.cfg and four-letter words in one binary.
 
   zooid serve              a server on port 2181, data below ./zooid-data
   zooid serve zoo.cfg      a server in ZooKeeper's place, on its own data
