@@ -41,6 +41,7 @@ func newDigest(algorithm, superDigest string) (*digestScheme, error) {
 
 func (d *digestScheme) Name() string   { return "digest" }
 func (d *digestScheme) Personal() bool { return true }
+func (d *digestScheme) Exact() bool    { return true }
 
 // identity is what user:password proves. A text without a colon is a user
 // whose password is the same text, as ZooKeeper has it.

@@ -14,6 +14,7 @@ type ipScheme struct{}
 
 func (ipScheme) Name() string          { return "ip" }
 func (ipScheme) Personal() bool        { return false }
+func (ipScheme) Exact() bool           { return false }
 func (ipScheme) User(id string) string { return id }
 
 // Authenticate ignores the data: the address speaks for itself.

@@ -22,6 +22,9 @@ type Scheme interface {
 	Valid(expr string) bool
 	// Matches tells whether the identity id satisfies the ACL entry expr.
 	Matches(id, expr string) bool
+	// Exact tells whether Matches is the equality of its arguments, so that many
+	// identities are matched against many entries by looking them up.
+	Exact() bool
 	// Personal tells whether an identity names somebody, so that the `auth`
 	// entry of an ACL stands for it. An address (scheme ip) does not.
 	Personal() bool
@@ -177,7 +180,9 @@ func (r *Registry) Admits(ids []wire.ID) bool {
 
 // Permits tells whether somebody with the identities ids has the permission
 // perm (a bit of wire.PermAll, or several of which one suffices) under acl. An
-// empty acl permits everything, and so does an identity of scheme super.
+// empty acl permits everything, and so does an identity of scheme super. It takes
+// time in proportion to the entries plus the identities, but for schemes that are
+// not exact, where each entry is held against each identity of its scheme.
 func (r *Registry) Permits(acl []wire.ACL, perm int32, ids []wire.ID) bool {
 	if len(acl) == 0 {
 		return true
@@ -185,6 +190,13 @@ func (r *Registry) Permits(acl []wire.ACL, perm int32, ids []wire.ID) bool {
 	for i := range ids {
 		if ids[i].Scheme == schemeSuper {
 			return true
+		}
+	}
+	var known map[wire.ID]struct{} // ids, where a scan for each entry takes too long
+	if len(ids) > scanMax && len(acl)*len(ids) > pairsMax {
+		known = make(map[wire.ID]struct{}, len(ids))
+		for _, id := range ids {
+			known[id] = struct{}{}
 		}
 	}
 	for i := range acl {
@@ -196,13 +208,27 @@ func (r *Registry) Permits(acl []wire.ACL, perm int32, ids []wire.ID) bool {
 			return true
 		}
 		s := r.scheme(a.ID.Scheme)
-		if s == nil {
-			continue
-		}
-		for j := range ids {
-			if ids[j].Scheme == a.ID.Scheme && s.Matches(ids[j].ID, a.ID.ID) {
+		switch {
+		case s == nil:
+		case known != nil && s.Exact():
+			if _, ok := known[a.ID]; ok {
 				return true
 			}
+		case matchesAny(s, a.ID, ids):
+			return true
+		}
+	}
+	return false
+}
+
+// pairsMax is the number of pairs of an entry and an identity up to which they are
+// held against each other one by one.
+const pairsMax = 256
+
+func matchesAny(s Scheme, entry wire.ID, ids []wire.ID) bool {
+	for j := range ids {
+		if ids[j].Scheme == entry.Scheme && s.Matches(ids[j].ID, entry.ID) {
+			return true
 		}
 	}
 	return false

@@ -224,6 +224,7 @@ func (badge) Name() string                 { return "badge" }
 func (badge) Valid(expr string) bool       { return expr != "" }
 func (badge) Matches(id, expr string) bool { return id == expr || expr == "*" }
 func (badge) Personal() bool               { return true }
+func (badge) Exact() bool                  { return false }
 func (badge) User(id string) string        { return id }
 func (badge) Authenticate(data []byte, _ netip.Addr) ([]wire.ID, error) {
 	if len(data) == 0 {

@@ -219,7 +219,7 @@ func (s *Server) deliver(events []znode.Event) {
 func (c *conn) event(e *znode.Event, frame []byte, open bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.closed || !open && !c.srv.o.Auth.Permits(e.ACL, wire.PermRead, c.mu.reader.IDs) {
+	if c.mu.closed || !open && !c.tree.MaySee(&c.mu.reader, e) {
 		return false
 	}
 	c.append(frame)

@@ -17,7 +17,11 @@ type aclEntry struct {
 	acl  []wire.ACL
 	key  string // encoded form
 	refs int    // nodes that have it
+	no   uint64 // names the ACL for good, where an id is used again
 }
+
+// aclOrigin is a thing that has an address of its own.
+type aclOrigin struct{ _ byte }
 
 // aclTable keeps each distinct ACL once. A million nodes seldom have more than
 // a handful.
@@ -26,6 +30,10 @@ type aclTable struct {
 	ids     map[string]aclID
 	free    []aclID
 	scratch []byte
+	made    uint64 // ACLs ever interned, the last one's number
+	// origin tells this table's numbers from another's, whose content a tree may
+	// take over.
+	origin *aclOrigin
 
 	last   []wire.ACL // what lastID stands for, to spare the encoding when many nodes in a row have the same
 	lastID aclID
@@ -33,6 +41,7 @@ type aclTable struct {
 
 func (a *aclTable) init() {
 	a.ids = make(map[string]aclID)
+	a.origin = new(aclOrigin)
 	a.intern(wire.OpenACL)
 }
 
@@ -64,7 +73,8 @@ func (a *aclTable) add(acl []wire.ACL) aclID {
 	for i, e := range acl {
 		own[i] = wire.ACL{Perms: e.Perms, ID: wire.ID{Scheme: strings.Clone(e.ID.Scheme), ID: strings.Clone(e.ID.ID)}}
 	}
-	e := aclEntry{acl: own, key: string(a.scratch)}
+	a.made++
+	e := aclEntry{acl: own, key: string(a.scratch), no: a.made}
 	var id aclID
 	if n := len(a.free); n > 0 {
 		id, a.free = a.free[n-1], a.free[:n-1]

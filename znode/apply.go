@@ -46,6 +46,8 @@ type Event struct {
 	Zxid     wire.Zxid
 	ACL      []wire.ACL
 	Watchers []ConnID
+
+	aclNo uint64 // names ACL, as aclEntry.no
 }
 
 func (a *Applied) reset(txn *wire.Txn) {
@@ -181,8 +183,8 @@ func (t *Tree) applyCreate(h *wire.TxnHeader, c *creation, out *Applied, r *wire
 	t.raiseCversion(parent, c.parentCversion, h.Zxid)
 	t.quotaWritten(c.path, c.data)
 	r.Op, r.Path, r.Stat = c.op, c.path, t.stat(n)
-	t.fire(out, wire.EventNodeCreated, c.path, t.acl(n))
-	t.fire(out, wire.EventNodeChildrenChanged, parentPath, t.acl(parent))
+	t.fire(out, wire.EventNodeCreated, c.path, t.aclEntry(n))
+	t.fire(out, wire.EventNodeChildrenChanged, parentPath, t.aclEntry(parent))
 }
 
 // raiseCversion sets the number of children that n ever had, but never back
@@ -219,12 +221,12 @@ func (t *Tree) applyDelete(z wire.Zxid, path string, out *Applied) wire.ErrCode 
 	if n == 0 {
 		return wire.ErrNoNode
 	}
-	acl := t.acl(n)
+	acl := t.aclEntry(n)
 	t.removeBelow(n)
 	t.remove(n, path)
 	t.quotaDeleted(path)
 	t.fire(out, wire.EventNodeDeleted, path, acl)
-	t.fire(out, wire.EventNodeChildrenChanged, parentPath, t.acl(parent))
+	t.fire(out, wire.EventNodeChildrenChanged, parentPath, t.aclEntry(parent))
 	return wire.OK
 }
 
@@ -258,7 +260,7 @@ func (t *Tree) applySetData(h *wire.TxnHeader, body *wire.SetDataTxn, out *Appli
 	if h.Op == wire.OpReconfig {
 		r.Data = body.Data
 	}
-	t.fire(out, wire.EventNodeDataChanged, body.Path, t.acl(n))
+	t.fire(out, wire.EventNodeDataChanged, body.Path, t.aclEntry(n))
 }
 
 func (t *Tree) applySetACL(body *wire.SetACLTxn, r *wire.MultiResult) {

@@ -17,7 +17,8 @@ type Reader struct {
 	// alias the request's body.
 	Catchup []Event
 
-	self [1]ConnID // the Watchers of Catchup
+	self     [1]ConnID // the Watchers of Catchup
+	verdicts verdicts
 }
 
 // ReplyBytesMax bounds the body of a reply that a small request makes large: of a
@@ -48,7 +49,11 @@ func (t *Tree) Read(op wire.OpCode, r *Reader, body []byte, dst []byte) ([]byte,
 // allowed tells whether r has one of the permissions on n.
 func (t *Tree) allowed(r *Reader, n nodeID, perm int32) bool {
 	id := t.nodes.at(uint32(n)).acl
-	return id == openACL || t.rules.permits(t.acls.list(id), perm, r.IDs)
+	if id == openACL {
+		return true
+	}
+	e := &t.acls.entries[id]
+	return t.permits(r, e.acl, e.no, perm)
 }
 
 // readable finds a node for a read: NONODE, then NOAUTH.

@@ -222,6 +222,9 @@ func (t *Tree) data(n nodeID) []byte {
 // acl is n's ACL, which is shared and must not be changed.
 func (t *Tree) acl(n nodeID) []wire.ACL { return t.acls.list(t.nodes.at(uint32(n)).acl) }
 
+// aclEntry is n's ACL with its number, by value: the table may release it.
+func (t *Tree) aclEntry(n nodeID) aclEntry { return t.acls.entries[t.nodes.at(uint32(n)).acl] }
+
 // contentCRC is the CRC-32 of n's path‖data (the root's path counts as empty),
 // to be continued with its stat; see nodeDigest.
 func (t *Tree) contentCRC(n nodeID) uint32 { return t.nodes.at(uint32(n)).crc }

@@ -32,6 +32,10 @@ type View struct {
 	left   int // bytes that its body may still take
 	undo   undoLog
 
+	// verdicts are what the request in the making may do under ACLs, by the ACL's
+	// first entry: a multi may ask the same of a long one very often.
+	verdicts map[viewVerdict]bool
+
 	spare []*pendingNode // for reuse
 	acl   []wire.ACL     // last one that was kept, to be shared by the next equal one
 }
@@ -92,6 +96,7 @@ func NewView(t *Tree) *View {
 func (v *View) Prepare(r *Request, zxid wire.Zxid, timeMs int64) *wire.Txn {
 	v.zxid, v.timeMs = zxid, timeMs
 	v.left = v.t.rules.txnMax() - wire.TxnOverhead
+	clear(v.verdicts)
 	txn := &wire.Txn{TxnHeader: wire.TxnHeader{Session: r.Session, Cxid: r.Cxid, Zxid: zxid, TimeMs: timeMs, Op: r.Op}}
 	code := wire.ErrUnimplemented
 	if r.Refused != wire.OK {
@@ -319,7 +324,25 @@ func (v *View) HasSession(id wire.SessionID) bool {
 
 // permits tells whether whoever made r has the permission under acl.
 func (v *View) permits(acl []wire.ACL, perm int32, r *Request) bool {
-	return v.t.rules.permits(acl, perm, r.IDs)
+	if len(acl) <= 1 || len(acl)*len(r.IDs) <= verdictPairs {
+		return v.t.rules.permits(acl, perm, r.IDs)
+	}
+	key := viewVerdict{&acl[0], perm}
+	verdict, ok := v.verdicts[key]
+	if !ok {
+		verdict = v.t.rules.permits(acl, perm, r.IDs)
+		if v.verdicts == nil {
+			v.verdicts = make(map[viewVerdict]bool)
+		}
+		v.verdicts[key] = verdict
+	}
+	return verdict
+}
+
+// viewVerdict names a question about a permission. ACLs are never changed in place.
+type viewVerdict struct {
+	acl  *wire.ACL
+	perm int32
 }
 
 // keepACL is acl in memory of the view.

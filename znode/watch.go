@@ -289,7 +289,7 @@ func (w *watchTable) triggerAt(dst []ConnID, pi uint32, kinds watchKinds) []Conn
 }
 
 // fire puts an event in out if somebody watches.
-func (t *Tree) fire(out *Applied, typ wire.EventType, path string, acl []wire.ACL) {
+func (t *Tree) fire(out *Applied, typ wire.EventType, path string, acl aclEntry) {
 	if path == "" {
 		path = "/"
 	}
@@ -303,7 +303,7 @@ func (t *Tree) fire(out *Applied, typ wire.EventType, path string, acl []wire.AC
 	out.watchers = w.trigger(out.watchers, typ, path)
 	if end := len(out.watchers); end > start {
 		out.Events = append(out.Events, Event{
-			Type: typ, Path: path, Zxid: out.Zxid, ACL: acl, Watchers: out.watchers[start:end:end],
+			Type: typ, Path: path, Zxid: out.Zxid, ACL: acl.acl, aclNo: acl.no, Watchers: out.watchers[start:end:end],
 		})
 	}
 }
