@@ -125,6 +125,7 @@ type fakeClients struct {
 	journal *journal
 	// onApplied, if set, is called as Applied is.
 	onApplied func(a *znode.Applied)
+	owes      bool // what Applied says
 
 	mu      sync.Mutex
 	heard   map[wire.SessionID]int64
@@ -156,10 +157,10 @@ func (c *fakeClients) Applied(a *znode.Applied) bool {
 		text += ": " + a.Err.Error()
 	}
 	c.journal.note("%s", text)
-	return false
+	return c.owes
 }
 
-func (c *fakeClients) AnswerOwed() {}
+func (c *fakeClients) AnswerOwed() { c.journal.note("answer owed") }
 
 func (c *fakeClients) Sessions(func(znode.ConnID, wire.SessionID, int32)) {}
 func (c *fakeClients) Open(readOnly bool)                                 { c.journal.note("open readOnly=%t", readOnly) }

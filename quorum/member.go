@@ -115,10 +115,11 @@ type Member struct {
 		closed  bool // nobody takes what clients want any more
 		ended   bool // nobody takes anything any more
 	}
-	stopping   atomic.Bool  // only the loop's own goroutine runs rounds
-	sessionNow atomic.Int64 // upper bound of the session clock until the next tick
-	frozen     atomic.Bool  // the session clock stands still
-	deadline   atomic.Int64 // what the loop's own goroutine sleeps to at most, in ms of the protocol's clock
+	stopping   atomic.Bool            // only the loop's own goroutine runs rounds
+	sessionNow atomic.Int64           // upper bound of the session clock until the next tick
+	status     atomic.Pointer[Status] // as the loop told it last; nil before it has
+	frozen     atomic.Bool            // the session clock stands still
+	deadline   atomic.Int64           // what the loop's own goroutine sleeps to at most, in ms of the protocol's clock
 	made       time.Time
 }
 
@@ -317,23 +318,32 @@ var ErrStopped = errors.New("the member has stopped")
 // ask runs question in the loop and waits for that.
 func (m *Member) ask(question func()) error {
 	ready := make(chan struct{})
-	m.inbox.Lock()
-	if m.inbox.ended {
-		m.inbox.Unlock()
-		return ErrStopped
-	}
-	m.inbox.calls = append(m.inbox.calls, func() {
+	err := m.leave(func() {
 		question()
 		close(ready)
 	})
-	m.inbox.Unlock()
-	m.knock()
+	if err != nil {
+		return err
+	}
 	select {
 	case <-ready:
 		return nil
 	case <-m.done:
 		return ErrStopped
 	}
+}
+
+// leave has the loop run call when it comes to it.
+func (m *Member) leave(call func()) error {
+	m.inbox.Lock()
+	if m.inbox.ended {
+		m.inbox.Unlock()
+		return ErrStopped
+	}
+	m.inbox.calls = append(m.inbox.calls, call)
+	m.inbox.Unlock()
+	m.knock()
+	return nil
 }
 
 // SessionBuckets are the sessions by the time at which they expire, as the
@@ -359,17 +369,45 @@ type Status struct {
 	ProposalSize Sizes
 }
 
-// Status tells it.
-func (m *Member) Status() (st Status, err error) {
-	err = m.ask(func() {
-		p, o := &m.turn.place, &m.turn.office
-		if m.net != nil && p.state == wire.Leading {
-			m.survey(m.o.Now())
-		}
-		st = Status{Status: m.peer.Status(), Serves: p.state != wire.Looking, ReadOnly: p.reading,
-			Reason: p.reason, Since: p.since, Lags: o.lags(m.o.Now()), ProposalSize: o.sizes}
+// statusWait is how long Status waits for the loop, which may have much to do,
+// before it gives what the loop said last.
+const statusWait = 50 * time.Millisecond
+
+// Status tells it. It waits for the loop only for a moment, once there is an
+// earlier answer.
+func (m *Member) Status() (Status, error) {
+	ready := make(chan struct{})
+	err := m.leave(func() {
+		st := m.describe()
+		m.status.Store(&st)
+		close(ready)
 	})
-	return st, err
+	if err != nil {
+		return Status{}, err
+	}
+	var late <-chan time.Time
+	if m.status.Load() != nil {
+		timer := time.NewTimer(statusWait)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-ready:
+	case <-late:
+	case <-m.done:
+		return Status{}, ErrStopped
+	}
+	return *m.status.Load(), nil
+}
+
+// describe is the member as it is. The caller has the turn.
+func (m *Member) describe() Status {
+	p, o := &m.turn.place, &m.turn.office
+	if m.net != nil && p.state == wire.Leading {
+		m.survey(m.o.Now())
+	}
+	return Status{Status: m.peer.Status(), Serves: p.state != wire.Looking, ReadOnly: p.reading,
+		Reason: p.reason, Since: p.since, Lags: o.lags(m.o.Now()), ProposalSize: o.sizes}
 }
 
 // ResetStats forgets the sizes of proposals, as the word srst does.

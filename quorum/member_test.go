@@ -77,6 +77,68 @@ func TestApplyLetsGoOfTheLock(t *testing.T) {
 	})
 }
 
+// Transactions that take long are applied in many holds of the lock, and reads
+// that clients are owed come between them.
+func TestApplyLetsGoOfTheLockByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var holds []int64
+		b := start(t, func(o *Options) {
+			o.Count.Applied = func(n int64) { holds = append(holds, n) }
+		})
+		b.clients.onApplied = func(*znode.Applied) { time.Sleep(applyTime/2 + 1) }
+		b.log.hold()
+		for i := range 5 {
+			b.submit(create(1, fmt.Sprintf("/n%d", i)))
+		}
+		synctest.Wait()
+		b.log.release()
+		time.Sleep(time.Second)
+		if fmt.Sprint(holds) != "[2 2 1]" {
+			t.Errorf("%v transactions for each hold of the lock, want two in each", holds)
+		}
+		b.clients.onApplied, b.clients.owes = nil, true
+		b.journal.news()
+		b.log.hold()
+		b.submit(create(1, "/o1"))
+		b.submit(create(1, "/o2"))
+		synctest.Wait()
+		b.log.release()
+		synctest.Wait()
+		b.expect(t, "append 0x6 create", "append 0x7 create",
+			"applied 0x6 conn=1 create", "answer owed", "applied 0x7 conn=1 create", "answer owed", "flush")
+	})
+}
+
+// Status does not wait for a loop that is busy: it tells what it told last.
+func TestStatusOfABusyLoop(t *testing.T) {
+	// Outside of simulated time: who waits for the loop's mutex does not let it pass.
+	b := newRig(nil)
+	if err := b.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Stop(context.Background()); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	first, err := b.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy, release := make(chan struct{}), make(chan struct{})
+	b.clients.onApplied = func(*znode.Applied) {
+		close(busy)
+		<-release
+	}
+	go b.submit(create(1, "/a"))
+	<-busy
+	got, err := b.Status()
+	close(release)
+	if err != nil || got.Serves != first.Serves || !got.Since.Equal(first.Since) {
+		t.Errorf("got %+v, %v, want %+v", got, err, first)
+	}
+}
+
 // A reader that asks during the first of three outcomes sees all three: they
 // happen in one hold of the tree's lock.
 func TestAppliedUnderTheTreesLock(t *testing.T) {

@@ -34,6 +34,7 @@
 //     connections hold together is bounded too: the one that holds the most is
 //     cut off then. What is
 //     refused is logged with the client, what it was, and the limit.
+//   - Words that list nothing answer whatever is done with the tree.
 //   - Undecodable requests never get past this package.
 //   - Nobody is served who has seen a later state than the tree's, and nobody
 //     after Drop.
@@ -45,5 +46,5 @@
 // Read member.go and server.go, then conn.go, input.go, request.go, handshake.go
 // reply.go and allowance.go for the connection's goroutine, clients.go and door.go for the
 // loop's side, readonly.go for service without a quorum, output.go for the way
-// out, and memory.go, limit.go, stats.go and word.go.
+// out, and memory.go, limit.go, stats.go, word.go and lately.go.
 package server

@@ -124,6 +124,9 @@ type Server struct {
 	refusal     refusal
 	traceMask   atomic.Int64 // what stmk set; it has no effect, as nothing is traced
 
+	quotas  lately[[]fourletter.Quota]
+	digests lately[[]fourletter.Digest]
+
 	running sync.WaitGroup // goroutines of listeners and connections
 	loop    loop           // the member's loop only
 

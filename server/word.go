@@ -43,6 +43,11 @@ func (s *Server) answerWord(word string, arg []byte) []byte {
 	if !s.o.Whitelist.Allows(word) {
 		return fourletter.Refusal(word)
 	}
+	if word == "ruok" {
+		// Whoever asks wants to know that the process runs, which nothing may keep
+		// it from saying.
+		return fourletter.Answer(word, arg, new(fourletter.Status))
+	}
 	st := s.Status(fourletter.Needs(word))
 	text := fourletter.Answer(word, arg, st)
 	if st.Mode == fourletter.ModeNotServing && (word == "srst" || word == "crst") {
@@ -74,14 +79,10 @@ func (s *Server) Status(parts fourletter.Part) *fourletter.Status {
 	s.stats.describe(st)
 	st.Outstanding = max(s.outstanding.Load(), 0)
 	st.TraceMask = s.traceMask.Load()
-	conns := s.connections()
-	st.Connections = int64(len(conns))
-	for _, c := range conns {
-		if c.remote.Addr().IsLoopback() {
-			st.NonTLSLocal++
-		} else {
-			st.NonTLSRemote++
-		}
+	s.countConnections(st)
+	var conns []*conn
+	if parts&(fourletter.PartClients|fourletter.PartIdle) != 0 {
+		conns = s.connections()
 	}
 	if parts&fourletter.PartClients != 0 {
 		for _, c := range conns {
@@ -99,6 +100,20 @@ func (s *Server) Status(parts fourletter.Part) *fourletter.Status {
 		s.describeTree(st, m.Tree(), parts)
 	}
 	return st
+}
+
+// countConnections fills in how many there are.
+func (s *Server) countConnections(st *fourletter.Status) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st.Connections = int64(len(s.mu.conns))
+	for addr, n := range s.mu.fromAddr {
+		if addr.IsLoopback() {
+			st.NonTLSLocal += int64(n)
+		} else {
+			st.NonTLSRemote += int64(n)
+		}
+	}
 }
 
 // connections lists the connections in the order in which they came.
@@ -158,14 +173,43 @@ func (s *Server) idle(conns []*conn) []fourletter.ClientExpiry {
 	return list
 }
 
-// describeTree fills in what the tree tells.
+// describeTree fills in what the tree tells. Only the parts that list something
+// wait for its lock.
 func (s *Server) describeTree(st *fourletter.Status, t *znode.Tree, parts fourletter.Part) {
+	totals := t.Totals()
+	st.Zxid, st.NodeCount, st.EphemeralCount = totals.Zxid, int64(totals.Nodes), int64(totals.Ephemerals)
+	st.DataSize, st.GlobalSessions, st.WatchCount = totals.Bytes, int64(totals.Sessions), int64(totals.Watches)
+	if parts&fourletter.PartWatchTotals != 0 {
+		conns, paths, total := t.WatchStats()
+		st.WatchTotals = fourletter.WatchTotals{Connections: int64(conns), Paths: int64(paths), Watches: int64(total)}
+	}
+	if parts&fourletter.PartDigests != 0 {
+		st.Digests = s.digests.get(func() []fourletter.Digest { return digests(t) })
+	}
+	if parts&fourletter.PartMetrics != 0 {
+		st.Quotas = s.quotas.get(func() []fourletter.Quota { return quotas(t) })
+	}
+	if parts&fourletter.PartWatches != 0 {
+		st.Watches = s.watches(t)
+	}
+	if parts&(fourletter.PartEphemerals|fourletter.PartSessions) != 0 {
+		s.describeSessions(st, t, parts)
+	}
+}
+
+// digests are the digests that the tree remembers.
+func digests(t *znode.Tree) (list []fourletter.Digest) {
 	t.RLock()
-	st.Zxid = t.LastZxid()
-	st.NodeCount = int64(t.NodeCount())
-	st.EphemeralCount = int64(t.EphemeralCount())
-	st.DataSize = t.DataSize()
-	st.GlobalSessions = int64(t.SessionCount())
+	defer t.RUnlock()
+	for _, d := range t.DigestHistory() {
+		list = append(list, fourletter.Digest{Zxid: d.Zxid, Digest: d.Digest})
+	}
+	return list
+}
+
+// describeSessions fills in the sessions and what they own.
+func (s *Server) describeSessions(st *fourletter.Status, t *znode.Tree, parts fourletter.Part) {
+	t.RLock()
 	var owners []wire.SessionID
 	if parts&fourletter.PartEphemerals != 0 {
 		t.EphemeralOwners(func(id wire.SessionID, ephemerals int, _ bool) {
@@ -179,25 +223,8 @@ func (s *Server) describeTree(st *fourletter.Status, t *znode.Tree, parts fourle
 			st.Sessions.Timeouts = append(st.Sessions.Timeouts, fourletter.SessionTimeout{Session: id, TimeoutMs: timeoutMs})
 		})
 	}
-	if parts&fourletter.PartDigests != 0 {
-		for _, d := range t.DigestHistory() {
-			st.Digests = append(st.Digests, fourletter.Digest{Zxid: d.Zxid, Digest: d.Digest})
-		}
-	}
-	if parts&fourletter.PartMetrics != 0 {
-		st.Quotas = quotas(t)
-	}
 	t.RUnlock()
 	slices.SortFunc(st.Sessions.Timeouts, func(a, b fourletter.SessionTimeout) int { return cmp.Compare(a.Session, b.Session) })
-
-	st.WatchCount = int64(t.WatchCount())
-	if parts&fourletter.PartWatchTotals != 0 {
-		conns, paths, total := t.WatchStats()
-		st.WatchTotals = fourletter.WatchTotals{Connections: int64(conns), Paths: int64(paths), Watches: int64(total)}
-	}
-	if parts&fourletter.PartWatches != 0 {
-		st.Watches = s.watches(t)
-	}
 	// One owner at a time, so that nothing waits for a list of millions.
 	slices.Sort(owners)
 	for _, id := range owners {
@@ -234,7 +261,9 @@ func (s *Server) watches(t *znode.Tree) []fourletter.SessionPaths {
 // several in one namespace the last in the order of their paths counts.
 func quotas(t *znode.Tree) []fourletter.Quota {
 	var all []znode.Quota
+	t.RLock()
 	t.Quotas(func(q znode.Quota) { all = append(all, q) })
+	t.RUnlock()
 	slices.SortFunc(all, func(a, b znode.Quota) int { return cmp.Compare(a.Path, b.Path) })
 	var list []fourletter.Quota
 	for _, q := range all {

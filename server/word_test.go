@@ -76,6 +76,24 @@ func TestWords(t *testing.T) {
 	c.eof()
 }
 
+// TestWordsWaitForNoLock has somebody hold the tree's lock: the words that do not
+// list something of the tree answer all the same.
+func TestWordsWaitForNoLock(t *testing.T) {
+	f := start(t)
+	f.connect().must(1, wire.OpCreate, createOf("/a", ""), wire.OK)
+	f.member.tree.Lock()
+	defer f.member.tree.Unlock()
+	for word, want := range map[string]string{
+		"ruok": "imok", "isro": "rw", "srvr": "Zxid: 0x2\n", "stat": "Node count: 6\n", "mntr": "zk_znode_count\t6\n",
+		"cons": "queued=0", "wchs": "Total watches:0\n", "conf": "clientPort=", "dirs": "datadir_size", "envi": "Environment:",
+		"gtmk": "306", "hash": "", "crst": "reset", "srst": "reset",
+	} {
+		if got := f.word(word); !strings.Contains(got, want) {
+			t.Errorf("%s: %q is not in\n%s", word, want, got)
+		}
+	}
+}
+
 // TestWordsByRole: the role is the Host's to tell; the tree and the door add
 // their part.
 func TestWordsByRole(t *testing.T) {

@@ -95,7 +95,7 @@ func adoptModel(t *testing.T, seed uint64) {
 // TestAdoptAll wants a decision about every field of a Tree: what is not listed
 // here would silently stay with, or go to, the wrong one.
 func TestAdoptAll(t *testing.T) {
-	const decided = "mu rules zxid nodes dirs index slab acls lists sum figures sessions reapable reaper quotas watches changes loading"
+	const decided = "mu rules zxid nodes dirs index slab acls lists sum figures published sessions reapable reaper quotas watches changes loading"
 	var fields []string
 	tree := reflect.TypeFor[Tree]()
 	for i := range tree.NumField() {

@@ -51,6 +51,6 @@
 // multiread.go and watchreq.go for what clients ask, watch.go for who is told;
 // op.go for the table of operations, request.go, view.go, undo.go, prepare_*.go and
 // path.go for what a leader checks, reply.go for the answers. Then the parts:
-// children.go, session.go, quota.go, digest.go, load.go, cut.go, figures.go;
+// children.go, session.go, quota.go, digest.go, load.go, cut.go, figures.go, totals.go;
 // and below them index.go, slab.go, arena.go, acl.go and listcache.go.
 package znode

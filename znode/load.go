@@ -75,4 +75,5 @@ func (t *Tree) Loaded(z wire.Zxid) {
 	t.loading = loadState{}
 	t.quotasLoaded()
 	t.zxid = z
+	t.publish()
 }

@@ -63,8 +63,9 @@ type Tree struct {
 	acls  aclTable
 	lists listCache
 
-	sum     digestState
-	figures figures
+	sum       digestState
+	figures   figures
+	published published
 
 	sessions sessionTable
 	reapable ownedList // containers and TTL nodes
@@ -96,6 +97,7 @@ func New() *Tree {
 		parent, name := splitPath(path)
 		t.insert(t.lookup(parent), t.index.hash(path), path, name, []byte{}, acl, &s)
 	}
+	t.publish()
 	return t
 }
 
@@ -110,7 +112,10 @@ const (
 func (t *Tree) Lock() { t.mu.Lock() }
 
 // Unlock ends Lock.
-func (t *Tree) Unlock() { t.mu.Unlock() }
+func (t *Tree) Unlock() {
+	t.publish()
+	t.mu.Unlock()
+}
 
 // RLock keeps the tree as it is until RUnlock.
 func (t *Tree) RLock() { t.mu.RLock() }

@@ -350,10 +350,11 @@ func (t *Tree) WatchCount() int {
 
 // WatchStats describes the data watches, as the word wchs does: connections
 // that have some, paths that are watched, and their number.
+// Like Totals it waits for nobody.
 func (t *Tree) WatchStats() (conns, paths, total int) {
-	t.watches.mu.Lock()
-	defer t.watches.mu.Unlock()
-	return t.watches.dataConns, t.watches.dataPaths, t.watches.dataCount
+	t.publishWatches()
+	p := &t.published
+	return int(p.watchConns.Load()), int(p.watchPaths.Load()), int(p.watchTotal.Load())
 }
 
 // DumpWatches visits the data watches by path, for the words wchp and wchc.
