@@ -239,6 +239,19 @@ func TestEpochsOfStrangers(t *testing.T) {
 			t.Errorf("epoch %d", h.leader.epoch)
 		}
 	})
+	t.Run("a voter's that has no election connection", func(t *testing.T) {
+		h := lead(t)
+		h.notLinked = true
+		member(h, 1, 1, 0)
+		if h.leader.phase != leaderDiscovery {
+			t.Fatal("an epoch is promised to who has only said a voter's number")
+		}
+		h.Linked(1)
+		h.do()
+		if h.epochs.Accepted != 1 {
+			t.Errorf("epoch %d once the voter is there", h.epochs.Accepted)
+		}
+	})
 	t.Run("a voter's, and there is a quorum without it", func(t *testing.T) {
 		h := lead(t)
 		member(h, 2, 2, far)

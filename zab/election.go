@@ -347,6 +347,12 @@ func (e *election) linked(nowMs int64, sid wire.SID) {
 	}
 }
 
+// connected tells whether an election connection with a member stands.
+func (e *election) connected(sid wire.SID) bool {
+	_, ok := e.links[sid]
+	return ok
+}
+
 func (e *election) unlinked(nowMs int64, sid wire.SID) {
 	delete(e.ownVotes, sid)
 	delete(e.links, sid)

@@ -16,6 +16,8 @@ type hand struct {
 	sent []Send
 	// slowEpochs leaves the answer to SaveEpochs to the test.
 	slowEpochs bool
+	// notLinked leaves it to the test that members have election connections.
+	notLinked bool
 }
 
 func newHand(t testing.TB, cfg Config, disk Disk) *hand {
@@ -64,6 +66,9 @@ func (h *hand) got(conn ConnID, t wire.PacketType, z wire.Zxid, data ...byte) Re
 
 // greet introduces a learner on a connection, whose promised epoch is accepted.
 func (h *hand) greet(conn ConnID, sid wire.SID, t wire.PacketType, accepted int64, version int32) Ready {
+	if h.cfg.Ensemble.votes(sid) && sid != h.cfg.SID && !h.elect.connected(sid) && !h.notLinked {
+		h.elect.links[sid] = 1 // without the notification that a new one brings
+	}
 	h.Accepted(conn)
 	info := wire.LearnerInfo{SID: sid, ProtocolVersion: version}
 	return h.got(conn, t, epochZxid(accepted), info.Append(nil)...)

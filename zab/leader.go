@@ -107,7 +107,9 @@ func (l *leader) informed(k *link) {
 
 // chooseEpoch takes an epoch greater than all that a quorum has promised. Learners
 // that are listed but do not count to the quorum raise it too, as with ZooKeeper,
-// but are not waited for. A claim far beyond our own epoch may be a stranger's:
+// but are not waited for. A voter counts only while its election connection stands,
+// by which it has elected this member or has heard that it was elected: a claim on
+// this port alone raises no epoch. A claim far beyond our own epoch may be a stranger's:
 // it counts only if there is no quorum without it for a while, and then only so
 // much that no liar can use up the epochs that are left.
 func (l *leader) chooseEpoch() {
@@ -119,7 +121,7 @@ func (l *leader) chooseEpoch() {
 		}
 	}
 	upTo := func(e int64) bool {
-		return l.quorum(true, func(k *link) bool { return k.stage == linkInformed && k.accepted <= e })
+		return l.quorum(true, func(k *link) bool { return k.stage == linkInformed && k.accepted <= e && l.m.elect.connected(k.sid) })
 	}
 	switch {
 	case upTo(top):

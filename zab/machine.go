@@ -262,6 +262,9 @@ func (m *Machine) Notified(from wire.SID, n *wire.Notification) {
 func (m *Machine) Linked(sid wire.SID) {
 	if m.elect != nil {
 		m.elect.linked(m.nowMs, sid)
+		if m.leader != nil && m.leader.phase == leaderDiscovery {
+			m.leader.chooseEpoch() // it may have been all that was missing
+		}
 		m.settle()
 	}
 }

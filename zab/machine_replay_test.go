@@ -335,6 +335,9 @@ func (r *leaderReplay) step(s *step, leader wire.SID) {
 	if s.from != leader {
 		switch s.p.Type {
 		case wire.PacketFollowerInfo, wire.PacketObserverInfo:
+			for _, m := range r.cfg.Ensemble.Members {
+				r.elect.links[m.SID] = 1 // the recording is of the other port only
+			}
 			r.Accepted(s.conn)
 		}
 		r.Packet(s.conn, s.p)
