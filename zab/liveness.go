@@ -163,7 +163,7 @@ func (l *leader) pinged(k *link, p *wire.QuorumPacket) {
 	if k.stage == linkServing && len(p.Data) > 0 {
 		l.forwarded(k, p)
 	}
-	if len(k.pings) == 0 {
+	if len(k.pings) == 0 || p.Zxid == morePing {
 		return
 	}
 	n := k.pings[0]

@@ -68,18 +68,34 @@ func (l *learner) ping(z wire.Zxid) {
 	}
 }
 
+// touchesMax is how many sessions go into one PING: some 100 kB, as a packet must
+// not be larger than any leader accepts however many clients a member has. More
+// go ahead in packets of their own.
+const touchesMax = 8192
+
+// morePing is the zxid of a PING that only brings more sessions, and answers none
+// of the leader's, which all have a proposal's. ZooKeeper does not look at it.
+const morePing wire.Zxid = -1
+
 // pong answers the oldest PING.
 func (l *learner) pong(touched []wire.Touch) {
 	if len(l.pings) == 0 {
 		return // of a leader that is left
 	}
+	for ; len(touched) > touchesMax; touched = touched[touchesMax:] {
+		l.sendPing(morePing, touched[:touchesMax])
+	}
+	l.sendPing(l.pings[0], touched)
+	copy(l.pings, l.pings[1:])
+	l.pings = l.pings[:len(l.pings)-1]
+}
+
+func (l *learner) sendPing(z wire.Zxid, touched []wire.Touch) {
 	data := make([]byte, 0, len(touched)*wire.TouchSize)
 	for i := range touched {
 		data = touched[i].Append(data)
 	}
-	l.m.send(l.conn, wire.QuorumPacket{Type: wire.PacketPing, Zxid: l.pings[0], Data: data})
-	copy(l.pings, l.pings[1:])
-	l.pings = l.pings[:len(l.pings)-1]
+	l.m.send(l.conn, wire.QuorumPacket{Type: wire.PacketPing, Zxid: z, Data: data})
 }
 
 // payloadMin is the size of a txn's header; payloadZxid and payloadOp are where
@@ -119,7 +135,9 @@ func (l *learner) proposal(z wire.Zxid, payload []byte) bool {
 		return false
 	}
 	l.last = z
-	e := wire.Entry{Zxid: z, Payload: payload}
+	// A leader of ZooKeeper's makes transactions that no ZooKeeper reads back: what
+	// is logged here is readable if it can be.
+	e := wire.Entry{Zxid: z, Payload: wire.Portable(payload)}
 	if len(l.held) > 0 || epoch > l.m.epochs.Current {
 		l.held = append(l.held, e)
 		l.advance()
