@@ -3,6 +3,7 @@ package znode
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"zooid/wire"
 )
@@ -167,7 +168,7 @@ func createTxn(op wire.OpCode, path string, acl []wire.ACL, req *wire.CreateRequ
 }
 
 // exceedsQuota tells whether so many bytes and nodes more would pass a hard
-// limit. The comparison is with what is applied, not with what is in flight, so
+// limit, and then has it counted. The comparison is with what is applied, not with what is in flight, so
 // a burst can pass the limit by its own size, as in ZooKeeper.
 func (v *View) exceedsQuota(path string, bytes, count int64) bool {
 	if !v.t.rules.EnforceQuota {
@@ -177,6 +178,11 @@ func (v *View) exceedsQuota(path string, bytes, count int64) bool {
 	if !ok {
 		return false
 	}
-	return count != 0 && q.CountHardLimit > -1 && q.Count+count > q.CountHardLimit ||
+	exceeds := count != 0 && q.CountHardLimit > -1 && q.Count+count > q.CountHardLimit ||
 		bytes != 0 && q.BytesHardLimit > -1 && q.Bytes+bytes > q.BytesHardLimit
+	if exceeds && v.t.rules.QuotaExceeded != nil {
+		namespace, _, _ := strings.Cut(path[1:], "/")
+		v.t.rules.QuotaExceeded(namespace)
+	}
+	return exceeds
 }

@@ -63,6 +63,9 @@ type Rules struct {
 	Emulate353      bool // zookeeper.emulate353TTLNodes: owners in the form of 3.5.3 are TTLs; nothing without ExtendedTypes
 	ReconfigEnabled bool // reconfigEnabled
 	NoDigest        bool // zookeeper.digest.enabled=false: txns carry no digest
+	// QuotaExceeded, if not nil, is told of each request and part of a multi that a
+	// hard limit refuses: the first part of its path, which is not to be kept.
+	QuotaExceeded func(namespace string)
 	// TxnMax is the largest txn that is prepared, in bytes of its encoding; 0 is
 	// wire.TxnBytesMax. A request whose txn would be larger is BADARGUMENTS.
 	TxnMax int

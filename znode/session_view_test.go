@@ -172,6 +172,12 @@ func TestPermissionsInFlight(t *testing.T) {
 func TestQuotaComparesApplied(t *testing.T) {
 	rules := defaultRules(t)
 	rules.EnforceQuota = true
+	counted := 0
+	rules.QuotaExceeded = func(namespace string) {
+		if counted++; namespace != "q" {
+			t.Errorf("counted for %q", namespace)
+		}
+	}
 	s := newSolo(t, rules)
 	s.session(1)
 	s.must(reqCreate(wire.OpCreate, "/q", 0))
@@ -211,7 +217,12 @@ func TestQuotaComparesApplied(t *testing.T) {
 		{"beyond the limit, same size", reqSetData("/q/4", "eee", -1), wire.OK},
 		{"beyond the limit, still too much", reqSetData("/q/4", "ee", -1), wire.ErrQuotaExceeded},
 	} {
-		if a := s.do(step.r); a.Err != step.want {
+		counted = 0
+		a := s.do(step.r)
+		if refused := a.Err == wire.ErrQuotaExceeded; refused != (counted == 1) || counted > 1 {
+			t.Errorf("%s: counted %d times", step.name, counted)
+		}
+		if a.Err != step.want {
 			t.Errorf("%s: %s, want %s", step.name, name(a.Err), name(step.want))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"zooid/auth"
 	"zooid/config"
 	"zooid/fourletter"
 	"zooid/peer"
@@ -13,6 +14,7 @@ import (
 	"zooid/session"
 	"zooid/wire"
 	"zooid/zab"
+	"zooid/znode"
 )
 
 // finalizeMs is how long an election that is decided waits for a better vote
@@ -80,6 +82,15 @@ func (p *process) peerConfig() peer.Config {
 		LocalSessions: e.LocalSessions, LocalUpgrade: e.LocalSessionsUpgrading,
 		HoldMs: p.cfg.Sessions.Tick.Milliseconds(), PacketMax: packetMax(p.cfg),
 	}
+}
+
+// rules are what the configuration says about requests.
+func (p *process) rules(registry *auth.Registry) znode.Rules {
+	refused := p.metrics.CounterSet("quota_exceeded_error_per_namespace")
+	t := &p.cfg.Tree
+	return znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
+		ExtendedTypes: t.ExtendedTypes, Emulate353: t.Emulate353, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest,
+		TxnMax: packetMax(p.cfg), QuotaExceeded: func(namespace string) { refused(namespace, 1) }}
 }
 
 // packetMax is how many bytes a transaction, or the data of a packet between

@@ -13,6 +13,7 @@ import (
 	"zooid/config"
 	"zooid/fourletter"
 	"zooid/integration/testenv"
+	"zooid/wire"
 )
 
 // wired are the instruments of a server that is made, but not started.
@@ -29,6 +30,7 @@ func wired(t *testing.T, cfg *config.Config) []string {
 	}
 	t.Cleanup(func() { p.store.Close() })
 	p.makeServer(registry)
+	p.rules(registry)
 	p.instruments()
 	return p.metrics.Wired()
 }
@@ -43,7 +45,7 @@ func TestMetricsWithHelpAreFed(t *testing.T) {
 	}
 	for i := range fourletter.Metrics {
 		m := &fourletter.Metrics[i]
-		if m.Kind == fourletter.Gauge || m.Name == "digest_mismatches_count" || m.Name == "quota_exceeded_error_per_namespace" {
+		if m.Kind == fourletter.Gauge || m.Name == "digest_mismatches_count" {
 			continue // Status.Samples has them or not
 		}
 		switch counted := slices.Contains(fed, m.Name); {
@@ -82,5 +84,37 @@ func TestMetricsOfAServer(t *testing.T) {
 		if got := testenv.Monitor(t, s.addr)[name]; got != "0" {
 			t.Errorf("%s is %q on a server that is well", name, got)
 		}
+	}
+}
+
+// A write that a hard quota refuses is counted under the first part of its path.
+func TestRefusalsByQuotaAreCounted(t *testing.T) {
+	keys := baseKeys(t)
+	keys["enforceQuota"] = "true"
+	s := serve(t, keys)
+	c := s.open()
+	for _, path := range []string{"/team", "/other", "/zookeeper/quota/team"} {
+		if _, _, err := c.Create(path, nil, 0); err != nil {
+			t.Fatal(path, err)
+		}
+	}
+	for path, data := range map[string]string{"limits": "count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=2", "stats": "count=1,bytes=0"} {
+		if _, _, err := c.Create("/zookeeper/quota/team/zookeeper_"+path, []byte(data), 0); err != nil {
+			t.Fatal(path, err)
+		}
+	}
+	for _, path := range []string{"/team/a", "/other/a"} {
+		if _, _, err := c.Create(path, nil, 0); err != nil {
+			t.Fatal(path, err)
+		}
+	}
+	for range 3 {
+		if _, _, err := c.Create("/team/b", nil, 0); wire.CodeOf(err) != wire.ErrQuotaExceeded {
+			t.Fatal(err)
+		}
+	}
+	const name = "team_quota_exceeded_error_per_namespace"
+	if got := testenv.Monitor(t, s.addr)[name]; got != "3" {
+		t.Errorf("%s is %q, want 3", name, got)
 	}
 }

@@ -23,7 +23,6 @@ import (
 	"zooid/store"
 	"zooid/txnlog"
 	"zooid/wire"
-	"zooid/znode"
 )
 
 // standaloneSID is the server id in the session ids of a server without myid,
@@ -190,10 +189,7 @@ func (p *process) start(ctx context.Context) error {
 	if err := p.openStore(ctx); err != nil {
 		return withCode(exitDataDir, explainDamage(err, p.cfg))
 	}
-	t := &p.cfg.Tree
-	p.store.Tree().SetRules(znode.Rules{Auth: registry, SkipACL: t.SkipACL, EnforceQuota: t.EnforceQuota,
-		ExtendedTypes: t.ExtendedTypes, Emulate353: t.Emulate353, ReconfigEnabled: t.ReconfigEnabled, NoDigest: t.NoDigest,
-		TxnMax: packetMax(p.cfg)})
+	p.store.Tree().SetRules(p.rules(registry))
 	if err := p.makeMember(); err != nil {
 		return withCode(exitDataDir, err)
 	}
