@@ -111,6 +111,10 @@ func (g *gen) prefixBody(wire.OpCode) wire.Appender {
 	if g.chance(40) {
 		return &wire.PathRequest{NullPath: g.chance(50)}
 	}
+	if g.chance(20) {
+		blank := pick(g, []string{"", " ", "\t", "\x01 ", "\u00a0"})
+		return &wire.PathRequest{Path: blank + pick(g, []string{"", "/", "/a"}) + blank}
+	}
 	p := g.path()
 	return &wire.PathRequest{Path: p[:g.r.IntN(len(p)+1)]}
 }

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -118,6 +119,7 @@ func init() {
 		{1, func(g *gen) request { return g.record(wire.OpReconfig, g.reconfigBody) }},
 		{3, func(g *gen) request { return g.quota() }},
 		{3, func(g *gen) request { return g.broken() }},
+		{2, func(g *gen) request { return g.nullACLID() }},
 		{1, func(g *gen) request { return g.record(pick(g, badOps), nil) }},
 		{1, func(g *gen) request { return g.record(wire.OpCloseSession, nil) }},
 	}
@@ -225,6 +227,24 @@ func (g *gen) broken() request {
 		r.text += " broken: " + what
 		return r
 	}
+}
+
+// nullACLID makes a create, alone or in a multi, or a setACL with an entry whose id is
+// null. Nothing else is wrong with it.
+func (g *gen) nullACLID() request {
+	const mark = "stands for null"
+	id := wire.ID{Scheme: pick(g, []string{"world", "digest", "ip", "auth"}), ID: mark}
+	acl := []wire.ACL{{Perms: wire.PermAll, ID: id}}
+	op := pick(g, []wire.OpCode{wire.OpCreate, wire.OpCreate2, wire.OpCreateContainer, wire.OpMulti, wire.OpSetACL})
+	var body wire.Record = &wire.CreateRequest{Path: g.fresh(), ACL: acl}
+	switch op {
+	case wire.OpMulti:
+		body = &wire.MultiRequest{Ops: []wire.MultiOp{{Op: wire.OpCreate, Body: body}}}
+	case wire.OpSetACL:
+		body = &wire.SetACLRequest{Path: "/", ACL: acl, Version: -1}
+	}
+	b := bytes.Replace(body.Append(nil), wire.AppendString(nil, mark), wire.AppendInt32(nil, -1), 1)
+	return request{op: op, text: fmt.Sprintf("%v with an ACL entry %s:null, broken", op, id.Scheme), body: func(*side) []byte { return b }}
 }
 
 // setWatches names random nodes, and a zxid of the recent past.
