@@ -2,6 +2,7 @@ package ensemble
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +75,31 @@ func TestTruncatedMember(t *testing.T) {
 			d.check()
 		})
 	}
+}
+
+// TestNewerConfiguration has a Zooid member join an ensemble of Apache ZooKeeper
+// that gives its configuration a version, as one does that may be reconfigured: a
+// member with another version must not go on, and says what to do.
+func TestNewerConfiguration(t *testing.T) {
+	const zooid, java = testenv.KindZooid, testenv.KindJava
+	s := setup{prepared: true}
+	s.Keys = map[string]string{"reconfigEnabled": "true"}
+	d := newDrill(t, mixed(t, zooid, java, java), s)
+	ours, others := d.e.Member(1), d.e.Members[1:]
+	for _, m := range others {
+		d.must(m.Launch())
+	}
+	d.must(errOf(d.e.AwaitServing(limit, others...)))
+	d.must(ours.Launch())
+	for until := time.Now().Add(limit); ours.Running(); d.standstill(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("goes on with the configuration that it has")
+		}
+	}
+	if text := ours.Log(); !strings.Contains(text, "changed by reconfig") || !strings.Contains(text, "dynamicConfigFile") {
+		t.Errorf("does not say what to do:\n%s", text)
+	}
+	d.must(errOf(d.e.AwaitServing(limit, others...)))
 }
 
 func newMixed(t *testing.T, kinds []string) *drill {
