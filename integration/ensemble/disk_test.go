@@ -1,10 +1,13 @@
 package ensemble
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"zooid/integration/rawclient"
 	"zooid/integration/testenv"
+	"zooid/wire"
 )
 
 // TestFullDisk fills the disk of a follower, then of the leader: the others go
@@ -36,12 +39,98 @@ func (d *drill) fill(m *testenv.Member, what string) {
 	// left.
 	d.must(d.h.AwaitAcked(10*enough, limit))
 	d.measure(what, from)
+	if mode, err := m.Mode(); err == nil && mode == testenv.ModeLeader && m.Kind == testenv.KindZooid {
+		d.Errorf("member %d still leads, on a full disk, although others have room", m.SID)
+	}
 	d.must(m.FreeDisk())
 	if m.Kind == testenv.KindZooid && !m.Running() {
 		d.Errorf("member %d ended when its disk was full", m.SID)
 	}
 	d.must(d.e.Start())
 	d.progress()
+}
+
+// TestAllDisksFull fills the disks of all members: writes are refused by whichever
+// member they are asked of, reads and sessions go on, and so do writes when there
+// is room.
+func TestAllDisksFull(t *testing.T) {
+	disks := map[int]testenv.Disk{}
+	for sid := 1; sid <= voters; sid++ {
+		disks[sid] = testenv.Disk{Size: 64 << 20}
+	}
+	kinds := []string{testenv.KindZooid, testenv.KindZooid, testenv.KindZooid}
+	e := testenv.StartEnsemble(t, testenv.EnsembleConfig{Kinds: kinds, Disks: disks})
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(m *testenv.Member) *rawclient.Conn {
+		t.Helper()
+		c, err := rawclient.Open(m.Addr, rawclient.Options{})
+		must(err)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	if _, _, err := open(e.Members[0]).Create("/n", []byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	// Almost full: what is kept free is for sessions, and for the members' own.
+	for _, m := range e.Members {
+		must(m.FillDiskTo(2 << 20))
+	}
+	full := func(m *testenv.Member) string {
+		values, err := m.Monitor()
+		if err != nil {
+			return err.Error()
+		}
+		return values["zooid_disk_full"]
+	}
+	for _, m := range e.Members {
+		testenv.Await(t, limit, "a member says that its disk is full", func() bool { return full(m) == "1" })
+	}
+	// Each leads once, for another one may have more room, and then one of them
+	// has to. Who connects meanwhile may be let go.
+	refused := func() bool {
+		if _, err := e.AwaitServing(limit); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range e.Members {
+			c, err := rawclient.Open(m.Addr, rawclient.Options{})
+			if err != nil {
+				return false
+			}
+			_, err = c.SetData("/n", []byte("y"), -1)
+			c.Close()
+			if !errors.Is(err, wire.ErrNotReadOnly) {
+				return false
+			}
+		}
+		return true
+	}
+	testenv.Await(t, limit, "every member refuses writes", refused)
+	var conns []*rawclient.Conn
+	for _, m := range e.Members {
+		conns = append(conns, open(m))
+	}
+	for i, c := range conns {
+		if _, err := c.SetData("/n", []byte("y"), -1); !errors.Is(err, wire.ErrNotReadOnly) {
+			t.Errorf("a write on member %d: %v", i+1, err)
+		}
+		if _, _, err := c.GetData("/n", false); err != nil {
+			t.Errorf("a read on member %d: %v", i+1, err)
+		}
+		if err := c.Ping(); err != nil {
+			t.Errorf("a ping to member %d: %v", i+1, err)
+		}
+	}
+	for _, m := range e.Members {
+		must(m.FreeDisk())
+	}
+	for i, c := range conns {
+		testenv.Await(t, limit, "writes go on", func() bool { _, err := c.SetData("/n", []byte{byte(i)}, -1); return err == nil })
+	}
 }
 
 // TestSlowDisk gives one follower a disk that takes a tenth of a second and

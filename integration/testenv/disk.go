@@ -105,14 +105,26 @@ func (s *Server) Inside(f func() error) error { return s.place.do(f) }
 func (s *Server) ballast() string { return filepath.Join(s.DataDir, "ballast") }
 
 // FillDisk leaves no byte free on the server's own disk.
-func (s *Server) FillDisk() error {
+func (s *Server) FillDisk() error { return s.FillDiskTo(0) }
+
+// FillDiskTo leaves about so many bytes free on the server's own disk.
+func (s *Server) FillDiskTo(free int64) error {
 	return s.Inside(func() error {
 		f, err := os.Create(s.ballast())
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		for size := 1 << 20; size > 0; {
+		for size := int64(1 << 20); size > 0; {
+			if free > 0 {
+				left, err := freeBytes(s.DataDir)
+				if err != nil {
+					return err
+				}
+				if size = min(size, left-free); size <= 0 {
+					return nil
+				}
+			}
 			_, err := f.Write(make([]byte, size))
 			if err != nil && !errors.Is(err, syscall.ENOSPC) {
 				return err
@@ -123,6 +135,13 @@ func (s *Server) FillDisk() error {
 		}
 		return nil
 	})
+}
+
+// freeBytes is what is free on the disk under a folder.
+func freeBytes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	err := syscall.Statfs(dir, &st)
+	return int64(st.Bavail) * int64(st.Bsize), err
 }
 
 // FreeDisk makes room again.
