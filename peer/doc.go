@@ -41,5 +41,5 @@
 //     each leader.
 //
 // Read peer.go, ready.go and role.go; then request.go, apply.go and sync.go for
-// the way of a request; then sessions.go, local.go and sweep.go.
+// the way of a request; then sessions.go, local.go, sweep.go and refuse.go.
 package peer

@@ -47,7 +47,8 @@
 //     is behind (one part of the log). Who takes nothing for long is given up.
 //   - A promise to the ensemble that cannot be kept on disk, like a failed sync of
 //     the log, ends the member, with the error on Failed. A full disk does not:
-//     what is to be promised waits for room.
+//     what is to be promised waits for room. A leader whose disk is short makes way
+//     once; a member alone, or one that must lead all the same, refuses writes.
 //   - Clients are let in when there is a role, kept for a while when it ends, and
 //     let go with a word on why.
 //   - Stop lets the member end in good order: what was handed over is applied and
@@ -68,5 +69,6 @@
 //
 // Read member.go and loop.go; role.go for who may come in; network.go and
 // errand.go; then links.go and linkconn.go, channel.go, inbound.go and
-// outbound.go, on sockets.go. office.go and instruments.go measure.
+// outbound.go, on sockets.go. office.go and instruments.go measure;
+// diskspace.go says what a full disk means.
 package quorum

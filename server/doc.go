@@ -44,7 +44,8 @@
 // are called by that loop only; all else is safe for any goroutine.
 //
 // Read member.go and server.go, then conn.go, input.go, request.go, handshake.go
-// reply.go and allowance.go for the connection's goroutine, clients.go and door.go for the
-// loop's side, readonly.go for service without a quorum, output.go for the way
-// out, and memory.go, limit.go, stats.go, word.go and lately.go.
+// reply.go and allowance.go for the connection's goroutine, clients.go and door.go
+// for the loop's side, readonly.go for service without a quorum and refuse.go for
+// that on a full disk, output.go for the way out, and memory.go, limit.go, stats.go,
+// word.go and lately.go.
 package server
