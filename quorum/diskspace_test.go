@@ -77,3 +77,25 @@ func TestAllDisksAreFull(t *testing.T) {
 
 // theConn is the number of a connection; each member has one of that number.
 const theConn = 1
+
+// TestFollowerStepsDown as one whose log has had no room for long: it leaves the
+// others, which go on, and takes part again once its log has everything.
+func TestFollowerStepsDown(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, 0)
+	c.start()
+	c.awaitServing()
+	leader, n := c.leader(), c.follower()
+	leader.connect(theConn)
+	n.log.close()
+	leader.create(theConn, "/waits", 1)
+	n.member.StepDown("its disk is full")
+	c.await("it serves nobody", func() bool { return !n.status().Serves })
+	leader.create(theConn, "/without-it", 1)
+	if n.status().Serves {
+		t.Error("it takes part although its log lacks something")
+	}
+	n.log.open()
+	c.awaitServing()
+	c.awaitSame(leader.create(theConn, "/with-it", 1))
+}
