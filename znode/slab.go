@@ -31,16 +31,20 @@ type page struct {
 	used       uint16 // blocks in use
 	free       uint16 // unit of the first free block + 1, linked in the blocks' first two bytes
 	fresh      uint16 // unit from which on no block has been used yet
-	next, prev uint32 // pages of the class with room, linked; page number + 1
+	next, prev uint32 // pages of the class with room, or without blocks, linked; page number + 1
 }
 
 // slab stores names and data: many small byte strings without a pointer to any
 // of them. Sizes are rounded up to a class (by at most an eighth beyond 128
-// bytes); a page whose last block goes serves any class again.
+// bytes); a page whose last block goes serves any class again, and a chunk whose
+// last page goes is given back, but for one.
 type slab struct {
-	chunks [][]byte
+	chunks [][]byte // nil for one that was given back
 	pages  []page
-	empty  uint32             // pages without blocks, linked by next; page number + 1
+	idle   []uint8            // of each chunk: how many of its pages have no block
+	spare  int                // chunks all of whose pages have none
+	absent []uint32           // chunks that were given back
+	empty  uint32             // pages without blocks, linked; page number + 1
 	room   [numClasses]uint32 // pages of each class with room; page number + 1
 
 	big     [][]byte
@@ -155,8 +159,9 @@ func (s *slab) release(h handle, n int) {
 		if !full {
 			s.unlinkRoom(i)
 		}
-		*p = page{next: s.empty}
-		s.empty = i + 1
+		*p = page{}
+		s.linkEmpty(i)
+		s.giveBack(i / slabPages)
 		return
 	}
 	at := uint16(uint32(h) % pageUnits)
@@ -189,23 +194,78 @@ func (s *slab) allocBig(n int) (handle, []byte) {
 
 // addPage gives a class a page; false if no more can be addressed.
 func (s *slab) addPage(class int) bool {
-	if s.empty == 0 {
-		if len(s.pages)+slabPages > maxPages {
-			return false
-		}
-		s.chunks = append(s.chunks, make([]byte, slabChunk))
-		s.pages = append(s.pages, make([]page, slabPages)...)
-		for k := 1; k <= slabPages; k++ { // the lowest page comes out first
-			i := len(s.pages) - k
-			s.pages[i].next = s.empty
-			s.empty = uint32(i) + 1
-		}
+	if s.empty == 0 && !s.addChunk() {
+		return false
 	}
 	i := s.empty - 1
-	s.empty = s.pages[i].next
+	s.unlinkEmpty(i)
 	s.pages[i] = page{class: uint8(class)}
 	s.linkRoom(i)
 	return true
+}
+
+// addChunk takes a chunk, in the place of one that was given back if there is
+// one; false if no more can be addressed.
+func (s *slab) addChunk() bool {
+	chunk := uint32(len(s.chunks))
+	switch n := len(s.absent); {
+	case n > 0:
+		chunk = s.absent[n-1]
+		s.absent = s.absent[:n-1]
+		s.chunks[chunk] = make([]byte, slabChunk)
+	case len(s.pages)+slabPages > maxPages:
+		return false
+	default:
+		s.chunks = append(s.chunks, make([]byte, slabChunk))
+		s.pages = append(s.pages, make([]page, slabPages)...)
+		s.idle = append(s.idle, 0)
+	}
+	for k := uint32(slabPages); k > 0; k-- { // the lowest page comes out first
+		s.linkEmpty(chunk*slabPages + k - 1)
+	}
+	return true
+}
+
+// giveBack lets a chunk without a block go. One stays, so that a block that comes
+// and goes does not take and give a chunk each time.
+func (s *slab) giveBack(chunk uint32) {
+	if s.idle[chunk] < slabPages || s.spare == 1 {
+		return
+	}
+	for i := chunk * slabPages; i < (chunk+1)*slabPages; i++ {
+		s.unlinkEmpty(i)
+	}
+	s.chunks[chunk] = nil
+	s.absent = append(s.absent, chunk)
+}
+
+// linkEmpty and unlinkEmpty keep the list of pages without blocks, and count
+// them.
+func (s *slab) linkEmpty(i uint32) {
+	s.pages[i] = page{next: s.empty}
+	if s.empty != 0 {
+		s.pages[s.empty-1].prev = i + 1
+	}
+	s.empty = i + 1
+	if s.idle[i/slabPages]++; s.idle[i/slabPages] == slabPages {
+		s.spare++
+	}
+}
+
+func (s *slab) unlinkEmpty(i uint32) {
+	p := &s.pages[i]
+	if p.prev != 0 {
+		s.pages[p.prev-1].next = p.next
+	} else {
+		s.empty = p.next
+	}
+	if p.next != 0 {
+		s.pages[p.next-1].prev = p.prev
+	}
+	*p = page{}
+	if s.idle[i/slabPages]--; s.idle[i/slabPages] == slabPages-1 {
+		s.spare--
+	}
 }
 
 func (s *slab) pageBytes(i uint32) []byte {

@@ -114,3 +114,49 @@ func TestSlabExhausted(t *testing.T) {
 		t.Errorf("handle %#x, want %#x again", again, h)
 	}
 }
+
+// Waves of blocks come and go. What stays keeps its bytes, and when all are gone
+// one chunk is left; its numbers serve again.
+func TestSlabGivesChunksBack(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 0))
+	var s slab
+	held := func() (n int) {
+		for _, c := range s.chunks {
+			if c != nil {
+				n++
+			}
+		}
+		return n
+	}
+	type block struct {
+		h    handle
+		want []byte
+	}
+	var live []block
+	most := 0
+	for wave := range 6 {
+		for range 20_000 {
+			b := bytes.Repeat([]byte{byte(rng.Uint32())}, 1+rng.IntN(1000))
+			live = append(live, block{s.put(b), b})
+		}
+		if wave == 0 {
+			most = len(s.chunks)
+		}
+		// The last ones first, so that whole chunks go; and some anywhere.
+		rng.Shuffle(len(live)/2, func(i, j int) { live[i], live[j] = live[j], live[i] })
+		for keep := []int{5000, 0}[wave%2]; len(live) > keep; {
+			b := live[len(live)-1]
+			live = live[:len(live)-1]
+			if !bytes.Equal(s.bytes(b.h, len(b.want)), b.want) {
+				t.Fatalf("wave %d: block %#x of %d bytes was overwritten", wave, b.h, len(b.want))
+			}
+			s.release(b.h, len(b.want))
+		}
+		if n := held(); len(live) == 0 && n != 1 {
+			t.Errorf("wave %d: %d chunks for no block", wave, n)
+		}
+	}
+	if most < 5 || len(s.chunks) > 2*most {
+		t.Errorf("%d chunks for one wave, %d for all", most, len(s.chunks))
+	}
+}
