@@ -57,6 +57,9 @@ type conn struct {
 	wordsOnly bool
 	overLimit zap.Field
 
+	// saslSteps counts the steps of SASL logins. Only the goroutine looks at it.
+	saslSteps int
+
 	in input // the connection's goroutine only
 	// memory is the connection's part of Server.memory; what it is told is said
 	// holding mu.

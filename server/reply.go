@@ -84,8 +84,8 @@ func (c *conn) appendReply(xid int32, zxid wire.Zxid, code wire.ErrCode) {
 	c.mu.stats.replied(zxid, int64(len(frameHead)))
 }
 
-// replySASL answers a sasl packet as a ZooKeeper server without a login
-// configuration does: success and no token. The caller holds c.mu.
+// replySASL answers a sasl packet with success and no token. The caller holds
+// c.mu.
 func (c *conn) replySASL(xid int32) {
 	o := c.buffer()
 	start := len(o.b)

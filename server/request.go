@@ -269,8 +269,7 @@ func (w *worker) request(frame []byte) bool {
 	case op == wire.OpAuth:
 		return w.auth(xid, body)
 	case op == wire.OpSASL:
-		c.replySASL(xid)
-		return true
+		return w.sasl(xid, body)
 	case !c.srv.o.Auth.Admits(c.mu.reader.IDs):
 		return w.rejectUnauthenticated(xid, op)
 	}
@@ -408,6 +407,32 @@ func (w *worker) rejectUnauthenticated(xid int32, op wire.OpCode) bool {
 	w.c.appendReply(xid, 0, wire.ErrSessionClosedRequireSASL)
 	w.refuse("request without the required authentication", zap.Stringer("operation", op))
 	return false
+}
+
+// saslStepsMax is how many steps of a SASL login a connection may take; at the
+// next one it is closed. No mechanism has that many.
+const saslStepsMax = 16
+
+// sasl answers a step of a SASL login as a ZooKeeper server without a login
+// configuration does: success and no token, ahead of what is queued. A step
+// without a token ends the connection, as there.
+//
+// kazoo takes the answer for a challenge and sends the next step, for ever. With
+// ZooKeeper that ends when its session times out, for such packets do not count
+// as signs of life; here it ends after saslStepsMax steps, with the same error
+// for its user.
+func (w *worker) sasl(xid int32, body []byte) bool {
+	var p wire.SASLPacket
+	if err := wire.Unmarshal(body, &p); err != nil {
+		w.refuse("undecodable sasl packet", zap.Error(err))
+		return false
+	}
+	if w.c.saslSteps++; p.Token == nil || w.c.saslSteps > saslStepsMax {
+		w.refuse("a SASL login, which this server does not have")
+		return false
+	}
+	w.c.replySASL(xid)
+	return true
 }
 
 // auth judges an auth packet at once, ahead of what is queued. It is false if
