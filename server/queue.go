@@ -31,6 +31,8 @@ type item struct {
 	// body is the request's body (stateRead) or the whole reply with the
 	// frame's length (stateReply).
 	body []byte
+	// partial says that the request goes on in the next item, which has the reply.
+	partial bool
 }
 
 // queue holds the unanswered requests of a connection in their order. Its

@@ -31,8 +31,9 @@ func replyXid(xid int32, op wire.OpCode) int32 {
 
 // answerRead appends the reply to a read. The caller holds the tree's lock, to
 // read or to write, and c.mu: nothing may come between the look at the tree and
-// the place of the reply among the events.
-func (c *conn) answerRead(xid int32, op wire.OpCode, body []byte) {
+// the place of the reply among the events. A part of a request that goes on has
+// events only.
+func (c *conn) answerRead(xid int32, op wire.OpCode, body []byte, partial bool) {
 	o := c.buffer()
 	start := len(o.b)
 	zxid := c.tree.LastZxid()
@@ -43,8 +44,13 @@ func (c *conn) answerRead(xid int32, op wire.OpCode, body []byte) {
 			c.srv.log.Error("read failed", zap.Stringer("operation", op), zap.Error(err))
 		}
 	}
-	putHead(b[start:], replyXid(xid, op), zxid, code)
+	if partial {
+		o.b = b[:start]
+		c.insertCatchup(o, start)
+		return
+	}
 	o.b = b
+	putHead(b[start:], replyXid(xid, op), zxid, code)
 	c.mu.stats.replied(zxid, int64(len(b)-start))
 	c.mu.replySize = max(len(b)-start, c.mu.replySize-c.mu.replySize/8)
 	if len(c.mu.reader.Catchup) > 0 {
@@ -141,7 +147,7 @@ func (c *conn) answerDue(now int64, time *allowance) (answered int64, owes bool)
 				return answered, true
 			}
 			time.begin(c.srv)
-			c.answerRead(it.xid, it.op, it.body)
+			c.answerRead(it.xid, it.op, it.body, it.partial)
 			c.noteCost(time.spend(c.srv))
 			c.srv.stats.reads(micros(now - it.at))
 		case stateCode:

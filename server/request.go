@@ -306,10 +306,26 @@ func (w *worker) throttled(op wire.OpCode) bool {
 }
 
 // read answers at once if nothing is ahead, else leaves the request in the queue.
+// One that would hold the tree's lock for long is dealt with in parts, of which the
+// last has the reply.
 func (w *worker) read(xid int32, op wire.OpCode, body []byte) {
+	parts := znode.SplitWatches(op, body)
+	for i, part := range parts {
+		if w.readPart(xid, op, part, i < len(parts)-1); i < len(parts)-1 {
+			w.unlock()
+			w.lockConn()
+		}
+	}
+	if parts == nil {
+		w.readPart(xid, op, body, false)
+	}
+}
+
+// readPart is read for one part; more follow if partial is set.
+func (w *worker) readPart(xid int32, op wire.OpCode, body []byte, partial bool) {
 	c := w.c
 	if c.mu.queue.len() > 0 {
-		w.push(item{xid: xid, op: op, state: stateRead, size: len(body), body: w.keep(body)})
+		w.push(item{xid: xid, op: op, state: stateRead, size: len(body), body: w.keep(body), partial: partial})
 		return
 	}
 	// Only this goroutine adds to the queue, so that it stays empty while the
@@ -318,7 +334,7 @@ func (w *worker) read(xid int32, op wire.OpCode, body []byte) {
 	if c.mu.closed || c.mu.dismissed {
 		return // taking the locks gave the loop room to let the client go
 	}
-	c.answerRead(xid, op, body)
+	c.answerRead(xid, op, body, partial)
 	w.reads++
 }
 

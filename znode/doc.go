@@ -23,8 +23,10 @@
 // Nothing walks or copies the tree. Directories keep the number of nodes below
 // them and the bytes of their data, so quotas and getAllChildrenNumber are
 // looked up. What takes time in proportion to something is the encoding of a
-// directory's names, if they are not cached, the end of a session with many
-// ephemerals, and setWatches with many paths.
+// directory's names, if they are not cached, and the end of a session with many
+// ephemerals. A reply that a small request makes large is bounded (ReplyBytesMax),
+// a setWatches with many paths is dealt with in parts (SplitWatches), and a long
+// ACL is judged once for each connection (verdict.go).
 //
 // # Memory
 //
@@ -48,9 +50,9 @@
 // # Reading order
 //
 // tree.go for the shape of it, apply.go for what txns do, read.go,
-// multiread.go and watchreq.go for what clients ask, watch.go for who is told;
+// multiread.go, ephemerals.go and watchreq.go for what clients ask, watch.go for who is told;
 // op.go for the table of operations, request.go, view.go, undo.go, prepare_*.go and
 // path.go for what a leader checks, reply.go for the answers. Then the parts:
 // children.go, session.go, quota.go, digest.go, load.go, cut.go, figures.go, totals.go;
-// and below them index.go, slab.go, arena.go, acl.go and listcache.go.
+// and below them index.go, slab.go, arena.go, acl.go, verdict.go and listcache.go.
 package znode

@@ -2,6 +2,45 @@ package znode
 
 import "zooid/wire"
 
+// watchesPart is the number of paths of a setWatches that are dealt with in one hold
+// of the tree's lock: about a millisecond.
+const watchesPart = 1024
+
+// SplitWatches cuts a setWatches or setWatches2 with very many paths into several
+// with fewer, whose effects together are its own: a change that comes between two of
+// them is either watched for already, or found by the later one. It is nil for any
+// other request, and for one that is small or cannot be decoded.
+func SplitWatches(op wire.OpCode, body []byte) (parts [][]byte) {
+	const pathMin = 4 // bytes of a path in a list
+	if op != wire.OpSetWatches && op != wire.OpSetWatches2 || len(body) < watchesPart*pathMin {
+		return nil
+	}
+	q := wire.SetWatchesRequest{Two: op == wire.OpSetWatches2}
+	if wire.Unmarshal(body, &q) != nil {
+		return nil
+	}
+	lists := []*[]string{&q.Data, &q.Exist, &q.Child, &q.Persistent, &q.PersistentRecursive}
+	left := 0
+	for _, l := range lists {
+		left += len(*l)
+	}
+	for left > watchesPart {
+		part := wire.SetWatchesRequest{Two: q.Two, RelativeZxid: q.RelativeZxid}
+		fill := watchesPart
+		for i, into := range []*[]string{&part.Data, &part.Exist, &part.Child, &part.Persistent, &part.PersistentRecursive} {
+			n := min(fill, len(*lists[i]))
+			*into, *lists[i] = append([]string{}, (*lists[i])[:n]...), (*lists[i])[n:]
+			fill -= n
+		}
+		left -= watchesPart
+		parts = append(parts, part.Append(nil))
+	}
+	if parts == nil {
+		return nil
+	}
+	return append(parts, q.Append(nil))
+}
+
 // setWatches sets what a client watched on its previous connection again. Where
 // the change that a watch waits for has happened meanwhile, there is an event in
 // r.Catchup instead; persistent watches do not catch up.
