@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -188,3 +189,33 @@ func TestMemberAddresses(t *testing.T) {
 		t.Error("what was known is forgotten when a name does not resolve")
 	}
 }
+
+// A server that is no member is called back where it is, and has us dial nobody
+// else.
+func TestWhereAnUnlistedServerIsCalledBack(t *testing.T) {
+	for _, c := range []struct{ from, announced, want string }{
+		{"10.0.0.5:999", "10.0.0.5:3888", "10.0.0.5:3888"},
+		{"10.0.0.5:999", "10.0.0.6:3888", "10.0.0.5:3888 10.0.0.6:3888"},
+		{"10.0.0.5:999", "10.9.0.6:22", "10.0.0.5:22"},
+		{"10.0.0.5:999", "bank.example:443", "10.0.0.5:443"},
+		{"127.0.0.1:999", "127.3.4.5:3888", "127.0.0.1:3888 127.3.4.5:3888"},
+		{"[::ffff:10.0.0.5]:999", "10.0.0.7:3888", "10.0.0.5:3888 10.0.0.7:3888"},
+		{"[2001:db8::1]:999", "[2001:db8::2]:3888", "[2001:db8::1]:3888 [2001:db8::2]:3888"},
+		{"[2001:db8::1]:999", "10.0.0.1:3888", "[2001:db8::1]:3888"},
+		{"10.0.0.5:999", "nonsense", ""},
+	} {
+		nc := fromConn{addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.from))}
+		if got := strings.Join(whereItIs(nc, []string{c.announced}), " "); got != c.want {
+			t.Errorf("from %s, announced %s: %q, want %q", c.from, c.announced, got, c.want)
+		}
+	}
+}
+
+// fromConn is a connection of which only the other end's address matters.
+type fromConn struct {
+	net.Conn
+	addr net.Addr
+}
+
+// RemoteAddr implements net.Conn.
+func (c fromConn) RemoteAddr() net.Addr { return c.addr }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -136,16 +137,36 @@ func ended(c *linkConn) bool {
 }
 
 // whereItIs gives the addresses at which a server that is no member is called back:
-// the ports that it announces, on the machine that it has called from. It must not
-// have us dial somebody else.
+// the ports that it announces, on the machine that it has called from, and at an
+// address of the same network that it announces. It must not have us dial
+// somebody else's machine.
 func whereItIs(nc net.Conn, announced []string) (addrs []string) {
-	host := remoteAddr(nc)
+	from := remoteAddr(nc)
 	for _, a := range announced {
-		if _, port, err := net.SplitHostPort(a); err == nil && host.IsValid() {
-			addrs = append(addrs, net.JoinHostPort(host.String(), port))
+		host, port, err := net.SplitHostPort(a)
+		if err != nil || !from.IsValid() {
+			continue
+		}
+		addrs = append(addrs, net.JoinHostPort(from.String(), port))
+		if ip, err := netip.ParseAddr(host); err == nil && ip != from && sameNetwork(ip.Unmap(), from) {
+			addrs = append(addrs, a)
 		}
 	}
 	return addrs
+}
+
+// sameNetwork tells whether two addresses are likely of one machine that has
+// several: in one /24, or /64 of IPv6, or both of this machine itself.
+func sameNetwork(a, b netip.Addr) bool {
+	if a.IsLoopback() && b.IsLoopback() {
+		return true
+	}
+	bits := 64
+	if b.Is4() {
+		bits = 24
+	}
+	network, err := b.Prefix(bits)
+	return err == nil && network.Contains(a)
 }
 
 var errUnlisted = errors.New("too many servers that are in no server line")
