@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"strings"
 
 	"zooid/wire"
 	"zooid/zab"
@@ -68,7 +69,9 @@ func (p *Peer) commit(e wire.Entry) {
 		if zab.Mistaken(zab.KeepEphemerals) && txn.Op == wire.OpCloseSession && e.Zxid <= p.role.Base {
 			txn.Body = &wire.ErrorTxn{}
 		}
-		p.queue = append(p.queue, p.match(txn))
+		q := p.match(txn)
+		p.noteForeign(&q)
+		p.queue = append(p.queue, q)
 	}
 	p.committed++
 	p.handed = e.Zxid
@@ -83,7 +86,7 @@ func (p *Peer) match(txn *wire.Txn) pending {
 		return q
 	}
 	r := p.learner.awaited[0].r
-	if txn.Zxid <= p.learner.awaited[0].above || r.Session != txn.Session || r.Cxid != txn.Cxid && r.Op != wire.OpCreateSession || !sameKind(r.Op, txn.Op) {
+	if txn.Zxid <= p.learner.awaited[0].above && !zab.Mistaken(zab.DropAbove) || r.Session != txn.Session || r.Cxid != txn.Cxid && r.Op != wire.OpCreateSession || !sameKind(r.Op, txn.Op) || !sameContent(r, txn) {
 		return q
 	}
 	q.conn, q.op = r.Conn, r.Op
@@ -100,6 +103,52 @@ func sameKind(asked, done wire.OpCode) bool {
 	}
 	return asked != wire.OpCreateSession && asked != wire.OpCloseSession &&
 		done != wire.OpCreateSession && done != wire.OpCloseSession
+}
+
+// sameContent tells whether a transaction can be what a request became, by what
+// they say: with two requests of the same number under way, from two members, that
+// tells most of them apart even where a leader of ZooKeeper's has not said what was
+// under way when the session came here. A failure says nothing.
+func sameContent(r *znode.Request, txn *wire.Txn) bool {
+	switch body := txn.Body.(type) {
+	case *wire.CreateTxn:
+		return createsAt(r, body.Path)
+	case *wire.CreateTTLTxn:
+		return createsAt(r, body.Path)
+	case *wire.CreateContainerTxn:
+		return createsAt(r, body.Path)
+	case *wire.DeleteTxn:
+		switch ask := r.Body.(type) {
+		case *wire.DeleteRequest:
+			return ask.Path == body.Path
+		case *wire.DeleteContainerRequest:
+			return ask.Path == body.Path
+		}
+		return false
+	case *wire.SetDataTxn:
+		if ask, ok := r.Body.(*wire.SetDataRequest); ok {
+			return ask.Path == body.Path
+		}
+		return r.Op == wire.OpReconfig
+	case *wire.SetACLTxn:
+		ask, ok := r.Body.(*wire.SetACLRequest)
+		return ok && ask.Path == body.Path
+	case *wire.MultiTxn:
+		return r.Op == wire.OpMulti
+	}
+	return true
+}
+
+// createsAt tells whether a request creates a znode there; a sequential one gets
+// digits behind its path.
+func createsAt(r *znode.Request, path string) bool {
+	switch ask := r.Body.(type) {
+	case *wire.CreateRequest:
+		return strings.HasPrefix(path, ask.Path)
+	case *wire.CreateTTLRequest:
+		return strings.HasPrefix(path, ask.Path)
+	}
+	return false
 }
 
 func (p *Peer) popAwaited() {
@@ -208,6 +257,9 @@ func (p *Peer) applyNext(out *znode.Applied) {
 	out.Session, out.Cxid, out.Zxid = next.txn.Session, next.txn.Cxid, next.txn.Zxid
 	if out.Created != 0 {
 		p.sessionBegun(out.Created, out.TimeoutMs)
+		if next.conn != 0 {
+			p.stamps[out.Created] = stampOf(int64(out.Zxid.Epoch()), 0)
+		}
 	}
 	if out.Closed != 0 {
 		p.sessionEnded(out.Closed)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
-	"zooid/session"
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -126,7 +125,7 @@ func (w *world) attach(t *testing.T, d *datadriven.TestData, m *member, conn zno
 		}
 		id = wire.SessionID(n)
 	}
-	passwd := session.JavaPassword(id)
+	passwd := w.passwd(id)
 	if d.HasArg("wrong") {
 		passwd[0]++
 	}

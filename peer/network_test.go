@@ -95,6 +95,19 @@ func (q *eventQueue) Pop() any {
 	return e
 }
 
+// testSecret is what the members of a world share.
+const testSecret = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+
+// passwd is the right password of a session that exists, or would be.
+func (w *world) passwd(id wire.SessionID) [16]byte {
+	for _, m := range w.members {
+		if _, cxid, ok := m.tree.Session(id); ok && cxid == session.CxidJava || m.peer != nil && m.peer.local.sessions[id] != nil {
+			return session.JavaPassword(id)
+		}
+	}
+	return w.cfg.Keys.Password(id)
+}
+
 const (
 	testTick = 1000
 	testGap  = 50 // between two ticks of a member's loop
@@ -109,8 +122,8 @@ func newWorld(t *testing.T, cfg Config, voters, n int) *world {
 		e.Members = append(e.Members, zab.Member{SID: wire.SID(i), Observer: i > voters})
 	}
 	w.cfg.Zab = zab.Config{Ensemble: e, TickMs: testTick, InitLimit: 10, SyncLimit: 5, MinNotifyMs: 200, MaxNotifyMs: 60_000,
-		FinalizeMs: 200, MaxEpochWaitMs: -1, DialTries: 5, DiffBytes: cfg.Zab.DiffBytes, RecentBytes: cfg.Zab.RecentBytes, Secret: cfg.Zab.Secret}
-	w.cfg.Keys = session.NewKeys([]byte("k"))
+		FinalizeMs: 200, MaxEpochWaitMs: -1, DialTries: 5, DiffBytes: cfg.Zab.DiffBytes, RecentBytes: cfg.Zab.RecentBytes, Secret: testSecret}
+	w.cfg.Keys = session.NewKeys([]byte(testSecret))
 	for _, m := range e.Members {
 		w.members[m.SID] = &member{sid: m.SID}
 	}

@@ -46,6 +46,7 @@ const (
 	phaseShut   phase = iota // there is no role: nobody is served
 	phaseHold                // there is no role yet again: requests wait
 	phaseResume              // there is, and the shell is being asked who is still here
+	phaseClaim               // the leader is being asked what may be asked again, see claims.go
 	phaseOpen                // requests are served
 )
 
@@ -68,6 +69,7 @@ type Peer struct {
 	nowMs, timeMs int64
 
 	role  zab.RoleChange
+	ended endedRole // the last role that served
 	phase phase
 	told  Serving // what the shell is told last
 	// servings are not handed out yet, oldest first.
@@ -82,6 +84,9 @@ type Peer struct {
 	proposed  wire.Zxid // last zxid of the leader's proposals
 	outcomes  []outcome // that need no transaction, oldest first
 	broken    error
+
+	// stamps tells when the sessions that are attached here were, see stamp.
+	stamps map[wire.SessionID]stamp
 
 	// latest has the connection with which each session that came back did so.
 	latest map[wire.SessionID]znode.ConnID
@@ -124,6 +129,8 @@ func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
 		ids:     session.NewIDs(cfg.Zab.SID, unixMs),
 	}
 	p.holding.gone = map[znode.ConnID]struct{}{}
+	p.stamps = map[wire.SessionID]stamp{}
+	p.ended.epoch = -1
 	p.latest = map[wire.SessionID]znode.ConnID{}
 	p.local.init(cfg.Zab.TickMs)
 	p.sweep.nextMs = unixMs + cfg.SweepMs // as ZooKeeper: the first one an interval after the start
@@ -152,6 +159,9 @@ func (p *Peer) Tick(nowMs int64) {
 	if p.phase == phaseHold && nowMs >= p.holding.untilMs {
 		p.shut("no leader in time")
 	}
+	if p.leader.claims.dueMs != 0 && nowMs >= p.leader.claims.dueMs {
+		p.judgeClaims()
+	}
 }
 
 // Deadline is when Tick is wanted next, in ms of the clock.
@@ -159,6 +169,9 @@ func (p *Peer) Deadline() int64 {
 	d := p.Machine.Deadline()
 	if p.phase == phaseHold {
 		d = min(d, p.holding.untilMs)
+	}
+	if due := p.leader.claims.dueMs; due != 0 {
+		d = min(d, due)
 	}
 	return d
 }

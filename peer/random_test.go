@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"zooid/session"
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -103,7 +102,7 @@ func (c *chaos) come(m *member) {
 	if n := len(c.names); n > 0 && c.rng.IntN(2) == 0 {
 		id = c.ids[fmt.Sprintf("s%d", 1+c.rng.IntN(n))]
 	}
-	passwd := session.JavaPassword(id)
+	passwd := c.passwd(id)
 	c.on(m, 0, func() {
 		if m.told.State == wire.Looking && !m.told.Held {
 			return

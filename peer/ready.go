@@ -127,7 +127,7 @@ func (p *Peer) absorb(r *zab.Ready) bool {
 		p.forwarded(&r.Forwarded[i])
 	}
 	if r.Role != nil && r.Role.State == wire.Looking {
-		p.endRole(r.Role.Reason)
+		p.endRole(r.Role.Reason, r.Role.SilentMs)
 	}
 	r.Role, r.Committed, r.Forwarded, r.Revalidated = nil, nil, nil, nil
 	r.Synced, r.PingsDue, r.Confirmed = 0, 0, 0

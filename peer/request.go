@@ -13,7 +13,8 @@ type awaited struct {
 	n int64 // how many were forwarded with it
 	// above is the newest proposal known when it was asked: its transaction comes
 	// behind that. A client that counts its requests anew with each connection, and
-	// has moved here with one under way elsewhere, has two of the same number.
+	// has moved here with one under way elsewhere, has two of the same number. What
+	// was under way then the leader tells with the session.
 	above wire.Zxid
 	// here, if not nil, is an outcome of this member's own that has its place
 	// behind the requests before it, and behind this many syncs.
@@ -28,7 +29,7 @@ type awaited struct {
 // The outcomes of a connection's requests come in the order of their
 // submission. A connection that is dropped gets none any more.
 func (p *Peer) Submit(r *znode.Request, timeMs int64) {
-	p.timeMs = timeMs
+	p.timeMs, r.AtMs = timeMs, p.nowMs
 	if len(p.latest) > 0 && r.Conn < p.latest[r.Session] {
 		return // see supersede
 	}
@@ -99,7 +100,7 @@ func (p *Peer) admit(r *znode.Request, origin wire.SID) {
 		return
 	}
 	if r.Op == wire.OpCreateSession {
-		p.leader.owners[r.Session] = origin
+		p.leader.owners[r.Session] = owner{origin, stampOf(p.role.Epoch, 0)}
 		return
 	}
 	if !p.leader.view.HasSession(r.Session) {
@@ -110,11 +111,11 @@ func (p *Peer) admit(r *znode.Request, origin wire.SID) {
 		}
 		return
 	}
-	owner, known := p.leader.owners[r.Session]
+	o, known := p.leader.owners[r.Session]
 	switch {
-	case !known:
-		p.leader.owners[r.Session] = origin
-	case owner != origin && !zab.Mistaken(zab.ForgetMoved):
+	case !known: // the first who asks, unless another has a claim
+		p.leader.owners[r.Session] = owner{sid: origin}
+	case o.sid != origin && !zab.Mistaken(zab.ForgetMoved):
 		r.Refused = wire.ErrSessionMoved
 	}
 }
@@ -131,7 +132,7 @@ func (p *Peer) forward(r *znode.Request) {
 		return
 	}
 	p.learner.forwarded++
-	p.learner.awaited = append(p.learner.awaited, awaited{r: r, n: p.learner.forwarded, above: p.Newest()})
+	p.learner.awaited = append(p.learner.awaited, awaited{r: r, n: p.learner.forwarded, above: max(p.Newest(), p.learner.above[r.Session])})
 	p.Forward(packet)
 }
 

@@ -15,8 +15,11 @@ type leader struct {
 	view    *znode.View
 	tracker *session.Tracker
 	// owners has the member at which each session was last attached. A session
-	// that no request came from in this term has none yet. nil for a member alone.
-	owners map[wire.SessionID]wire.SID
+	// that no request came from in this term, and nobody claims, has none yet. nil
+	// for a member alone.
+	owners map[wire.SessionID]owner
+	grants int64 // re-attachments in this term
+	claims claims
 	syncs  []learnerSync   // of learners, oldest first
 	early  []zab.Forwarded // came before the initial history was applied
 	// denials wait until it is sure that this member still leads, oldest first.
@@ -33,6 +36,8 @@ type learner struct {
 	// that a re-attachment asked for, which the tree does not know.
 	touched  map[wire.SessionID]int32
 	timeouts map[wire.SessionID]int32
+	// above has the last proposal before each session was attached here anew.
+	above map[wire.SessionID]wire.Zxid
 	// reported is the session clock at the last report.
 	reported int64
 }
@@ -47,6 +52,11 @@ type hold struct {
 	epoch    int64
 	attaches []attachment
 	requests []*znode.Request
+	// here are the connections of which something waits for the leader's word.
+	here map[znode.ConnID]wire.SessionID
+	// foreign are sessions of which a transaction was seen, since the role ended,
+	// that nobody here has asked for: they have been elsewhere.
+	foreign map[wire.SessionID]struct{}
 	// gone are the connections that were dropped since the last role ended; what
 	// still comes from them must not be done after what was lost.
 	gone map[znode.ConnID]struct{}
@@ -58,13 +68,14 @@ func (h *hold) len() int { return len(h.unsure) + len(h.attaches) + len(h.reques
 // initial history has been applied.
 func (p *Peer) beginRole(r *zab.RoleChange) {
 	if p.role.State != wire.Looking {
-		p.endRole(r.Reason)
+		p.endRole(r.Reason, r.SilentMs)
 	}
 	p.role = *r
 	if secret := p.Secret(); secret != "" {
 		p.keys = session.NewKeys([]byte(secret))
 	}
-	p.learner = learner{touched: map[wire.SessionID]int32{}, timeouts: map[wire.SessionID]int32{}, reported: p.learner.reported}
+	p.learner = learner{touched: map[wire.SessionID]int32{}, timeouts: map[wire.SessionID]int32{},
+		above: map[wire.SessionID]wire.Zxid{}, reported: p.learner.reported}
 	// What the last role left open is looked for in the history of this one.
 	p.learner.awaited, p.holding.unsure = p.holding.unsure, nil
 	p.syncs.begin()
@@ -85,6 +96,8 @@ func (p *Peer) serveIfDue() {
 	} else {
 		p.phase = phaseOpen
 		p.learner.awaited = nil
+		clear(p.stamps) // nobody is connected
+		p.claim(false)
 	}
 	early := p.leader.early
 	p.leader.early = nil
@@ -99,7 +112,8 @@ func (p *Peer) takeOffice() {
 	p.leader.view = znode.NewView(p.tree)
 	p.leader.tracker = session.NewTracker(p.cfg.Zab.TickMs)
 	if !p.alone {
-		p.leader.owners = map[wire.SessionID]wire.SID{}
+		p.leader.owners = map[wire.SessionID]owner{}
+		p.leader.claims.of = map[wire.SID]*claim{}
 	}
 	p.proposed = p.tree.LastZxid()
 	p.tree.Sessions(func(id wire.SessionID, timeoutMs, _ int32) {
@@ -114,9 +128,15 @@ func (p *Peer) takeOffice() {
 // endRole gives up what the role was made of. Clients are held, and what they
 // have under way is settled with the next role: the history with which that
 // begins has all that was committed, and what it has not can never be, so that
-// it may be asked again. Only where the order of a connection's outcomes would
+// it may be asked again, if its client cannot have given it up (claims.go). Where the order of a connection's outcomes would
 // be lost, behind a sync or an outcome of this member's own, it is dropped.
-func (p *Peer) endRole(reason string) {
+//
+// silentMs is how long ago the leader had been heard then.
+func (p *Peer) endRole(reason string, silentMs int64) {
+	if p.phase == phaseOpen {
+		p.ended = endedRole{epoch: p.role.Epoch, leader: p.role.Leader, atMs: p.nowMs, silentMs: silentMs}
+		p.holding.foreign = map[wire.SessionID]struct{}{}
+	}
 	p.holding.gone = map[znode.ConnID]struct{}{}
 	mixed := map[znode.ConnID]bool{}
 	for _, w := range p.syncs.waiting {
@@ -221,8 +241,9 @@ func (h *hold) without(gone func(r *znode.Request) bool) {
 func (p *Peer) shut(reason string) {
 	p.phase = phaseShut
 	p.ready.WantAttached = false
-	p.holding.attaches, p.holding.requests = nil, nil
+	p.holding.attaches, p.holding.requests, p.holding.here, p.holding.foreign = nil, nil, nil, nil
 	clear(p.latest)
+	clear(p.stamps)
 	p.tell(Serving{State: wire.Looking, Reason: reason})
 }
 
@@ -239,6 +260,12 @@ func (p *Peer) tell(s Serving) {
 
 // keep has a request wait for the next role.
 func (p *Peer) keep(r *znode.Request) {
+	if p.phase == phaseClaim {
+		if _, held := p.holding.here[r.Conn]; !held {
+			p.route(r) // nothing of its connection waits
+			return
+		}
+	}
 	p.holding.requests = append(p.holding.requests, r)
 	p.boundHeld()
 }
@@ -258,7 +285,7 @@ func (p *Peer) boundHeld() {
 
 // Resume answers Ready.WantAttached with every session that has a connection
 // here. Who has lost its session meanwhile is dropped, and what the others have
-// asked is done now.
+// asked is done when the leader has said what may be (claims.go).
 //
 // The tree tells which sessions there are: it is at the history with which the
 // new leader begins. The leader is not asked to revalidate them, since that
@@ -269,35 +296,46 @@ func (p *Peer) Resume(attached []Attachment) {
 	if p.phase != phaseResume {
 		return
 	}
-	p.phase = phaseOpen
-	here := make(map[znode.ConnID]struct{}, len(attached))
+	here := make(map[znode.ConnID]wire.SessionID, len(attached))
+	p.holding.here = here
 	for _, a := range attached {
 		if !p.resumes(a) {
 			p.drop(a.Conn, "its session has ended")
 			continue
 		}
-		here[a.Conn] = struct{}{}
+		here[a.Conn] = a.Session
 	}
-	unsure := p.learner.awaited
+	p.holding.unsure, p.learner.awaited = p.learner.awaited, nil
 	if p.role.Epoch <= p.holding.epoch { // the leader may still do what it was asked then
-		for _, w := range unsure {
-			p.drop(w.r.Conn, "the outcome of its request is unknown")
-			delete(here, w.r.Conn)
-		}
-	}
-	attaches, requests := p.holding.attaches, p.holding.requests
-	p.learner.awaited, p.holding.attaches, p.holding.requests = nil, nil, nil
-	again := func(r *znode.Request) {
-		if _, ok := here[r.Conn]; ok {
-			p.route(r)
+		for _, w := range p.holding.unsure {
+			p.giveUp(w.r.Conn, "the outcome of its request is unknown")
 		}
 	}
 	// One that was in doubt when two roles ended may be why they did: nobody is
 	// asked a third time.
-	for _, w := range unsure {
+	for _, w := range p.holding.unsure {
 		if w.r.Resubmitted {
-			p.drop(w.r.Conn, "two leaders have ended before they answered its request")
-			delete(here, w.r.Conn)
+			p.giveUp(w.r.Conn, "two leaders have ended before they answered its request")
+		}
+	}
+	p.claimHeld(attached)
+}
+
+// giveUp drops a connection and all that it has asked.
+func (p *Peer) giveUp(conn znode.ConnID, why string) {
+	p.drop(conn, why)
+	delete(p.holding.here, conn)
+}
+
+// reopen serves clients again, beginning with what has waited.
+func (p *Peer) reopen() {
+	p.phase = phaseOpen
+	h := &p.holding
+	unsure, attaches, requests, here := h.unsure, h.attaches, h.requests, h.here
+	h.unsure, h.attaches, h.requests, h.here, h.foreign = nil, nil, nil, nil, nil
+	again := func(r *znode.Request) {
+		if _, ok := here[r.Conn]; ok {
+			p.route(r)
 		}
 	}
 	for _, w := range unsure { // not in the history: asked as if never before
@@ -324,7 +362,7 @@ func (p *Peer) resumes(a Attachment) bool {
 		return false
 	}
 	if p.leads() {
-		p.leader.tracker.SetTimeout(a.Session, a.TimeoutMs)
+		p.raiseTimeout(a.Session, a.TimeoutMs)
 	} else {
 		p.learner.timeouts[a.Session] = a.TimeoutMs
 		p.learner.touched[a.Session] = a.TimeoutMs

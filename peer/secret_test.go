@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"strings"
 	"testing"
 
 	"zooid/session"
@@ -13,7 +12,6 @@ import (
 // tells its leader which way the client has shown, and the leader decides.
 func TestLeaderRefusesAComputedPasswordThatALearnerTook(t *testing.T) {
 	cfg := Config{}
-	cfg.Zab.Secret = strings.Repeat("k", wire.SecretSize)
 	w := newWorld(t, cfg, 3, 3)
 	w.run(3000)
 	leader, f := w.members[3], w.members[1]

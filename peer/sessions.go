@@ -28,7 +28,7 @@ func (p *Peer) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeo
 		p.supersede(a)
 	}
 	switch p.phase {
-	case phaseOpen:
+	case phaseOpen, phaseClaim:
 		p.attach(a)
 	case phaseShut:
 		p.attachReadOnly(a)
@@ -148,7 +148,7 @@ func (p *Peer) attaches(a attachment) bool {
 	}
 	p.leader.tracker.SetTimeout(a.id, a.timeoutMs)
 	if !p.alone {
-		p.leader.owners[a.id] = p.self()
+		p.stamps[a.id] = p.grant(a.id, p.self())
 	}
 	return true
 }
@@ -190,6 +190,10 @@ func (p *Peer) askLeader(a attachment) {
 
 // revalidated takes the leader's answer.
 func (p *Peer) revalidated(v wire.Revalidated) {
+	if v.Session == 0 {
+		p.judged(v)
+		return
+	}
 	l := &p.learner
 	i := slices.IndexFunc(l.revalidating, func(a attachment) bool { return a.id == v.Session })
 	if i < 0 {
@@ -199,6 +203,7 @@ func (p *Peer) revalidated(v wire.Revalidated) {
 	l.revalidating = slices.Delete(l.revalidating, i, i+1)
 	if v.Valid {
 		l.timeouts[a.id] = a.timeoutMs
+		p.granted(v)
 	}
 	p.answer(a, v.Valid)
 }
@@ -218,6 +223,10 @@ func (p *Peer) reply(f *zab.Forwarded, sure bool) bool {
 	if t.Decode(&d); d.Err() != nil {
 		return true // nobody can wait for an answer
 	}
+	if t.Session == 0 {
+		p.claimed(f, t.TimeoutMs, &d)
+		return true
+	}
 	v := wire.Revalidated{Session: t.Session}
 	if _, scheme, _ := p.tree.Session(t.Session); scheme == session.CxidKeyed && d.Remaining() > 0 && int32(d.Byte()) != scheme {
 		sure = true // the client has computed what ZooKeeper's password would be
@@ -225,7 +234,10 @@ func (p *Peer) reply(f *zab.Forwarded, sure bool) bool {
 		v.Valid = p.leader.tracker.Touch(t.Session, p.ceiling())
 	}
 	if v.Valid {
-		p.leader.owners[t.Session] = f.SID
+		at := p.grant(t.Session, f.SID)
+		if p.IsZooid(f.Conn) {
+			v.Rest = wire.AppendInt64(wire.AppendInt64(nil, int64(at)), int64(p.proposed))
+		}
 		p.leader.tracker.SetTimeout(t.Session, t.TimeoutMs)
 	}
 	if v.Valid || sure {
@@ -242,8 +254,16 @@ func (p *Peer) touchAll(data []byte) {
 		var t wire.Touch
 		t.Decode(&d)
 		if p.leader.tracker.Touch(t.Session, p.ceiling()) && t.TimeoutMs > 0 {
-			p.leader.tracker.SetTimeout(t.Session, t.TimeoutMs)
+			p.raiseTimeout(t.Session, t.TimeoutMs)
 		}
+	}
+}
+
+// raiseTimeout takes over a timeout that a member reports. Of two members that do
+// one may have a connection that its client has left: the larger counts.
+func (p *Peer) raiseTimeout(id wire.SessionID, timeoutMs int32) {
+	if timeoutMs > p.leader.tracker.Timeout(id) {
+		p.leader.tracker.SetTimeout(id, timeoutMs)
 	}
 }
 
@@ -263,6 +283,7 @@ func (p *Peer) sessionBegun(id wire.SessionID, timeoutMs int32) {
 // sessionEnded notes that a closeSession has been applied.
 func (p *Peer) sessionEnded(id wire.SessionID) {
 	delete(p.latest, id)
+	delete(p.stamps, id)
 	if p.leads() {
 		p.leader.tracker.Remove(id)
 		delete(p.leader.owners, id)
@@ -270,6 +291,7 @@ func (p *Peer) sessionEnded(id wire.SessionID) {
 	}
 	delete(p.learner.touched, id)
 	delete(p.learner.timeouts, id)
+	delete(p.learner.above, id)
 }
 
 // Advance moves the session clock by the time that has passed since the last

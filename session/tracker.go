@@ -82,6 +82,14 @@ func (t *Tracker) Touch(id wire.SessionID, at int64) bool {
 	return true
 }
 
+// Timeout is the timeout of id in ms, 0 if it is not tracked.
+func (t *Tracker) Timeout(id wire.SessionID) int32 {
+	if e := t.sessions[id]; e != nil {
+		return int32(e.timeoutMs)
+	}
+	return 0
+}
+
 // SetTimeout changes the timeout of id, counted from when it was last heard.
 func (t *Tracker) SetTimeout(id wire.SessionID, timeoutMs int32) {
 	e := t.sessions[id]

@@ -296,17 +296,23 @@ func (t *Touch) Decode(d *Decoder) {
 type Revalidated struct {
 	Session SessionID
 	Valid   bool
+	// Rest is what members of ours tell each other beyond that; ZooKeeper's do not
+	// read it, and send none. Decode leaves it aliasing the packet.
+	Rest []byte
 }
 
 // Append encodes r.
 func (r *Revalidated) Append(b []byte) []byte {
-	return AppendBool(AppendInt64(b, int64(r.Session)), r.Valid)
+	return append(AppendBool(AppendInt64(b, int64(r.Session)), r.Valid), r.Rest...)
 }
 
 // Decode reads r.
 func (r *Revalidated) Decode(d *Decoder) {
 	r.Session = SessionID(d.Int64())
-	r.Valid = d.Bool()
+	r.Valid, r.Rest = d.Bool(), nil
+	if n := d.Remaining(); n > 0 && d.Err() == nil {
+		r.Rest = d.take(n, "rest")
+	}
 }
 
 // SnapshotSignature follows a snapshot on the stream, as a ustring.

@@ -30,6 +30,8 @@ const (
 	FollowOlderEpoch    // an epoch below the accepted one is offered and followed
 
 	SyncUnconfirmed   // a sync is answered by a leader that may have been deposed
+	AskGivenUp        // a new leader is asked what clients may have given up
+	DropAbove         // what was under way when a session came here may answer its requests
 	ExpireEarly       // a new leader gives sessions no fresh timeout
 	ReplyBeforeCommit // a write is answered when it is proposed
 	KeepEphemerals    // closing a session leaves an ephemeral behind
@@ -57,6 +59,8 @@ var defectNames = [defects]string{
 	EvictUnproven:       "EvictUnproven",
 	FollowOlderEpoch:    "FollowOlderEpoch",
 	SyncUnconfirmed:     "SyncUnconfirmed",
+	AskGivenUp:          "AskGivenUp",
+	DropAbove:           "DropAbove",
 	ExpireEarly:         "ExpireEarly",
 	ReplyBeforeCommit:   "ReplyBeforeCommit",
 	KeepEphemerals:      "KeepEphemerals",

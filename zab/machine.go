@@ -197,6 +197,7 @@ const patience = 4
 // (quorum.md §18).
 func (m *Machine) end(reason string) {
 	serving := m.leader != nil && m.leader.phase == leaderBroadcast || m.learner != nil && m.learner.phase == learnerServing
+	silentMs := m.silentMs()
 	if m.elect != nil {
 		m.elect.settle(wire.Looking)
 	}
@@ -216,10 +217,22 @@ func (m *Machine) end(reason string) {
 	r.Dial, r.PingsDue = nil, 0
 	r.Reads, r.Snapshots, r.Forwarded = r.Reads[:0], r.Snapshots[:0], r.Forwarded[:0]
 	if serving {
-		r.Role = &RoleChange{State: wire.Looking, Leader: wire.NoSID, Reason: reason}
+		r.Role = &RoleChange{State: wire.Looking, Leader: wire.NoSID, Reason: reason, SilentMs: silentMs}
 	} else {
 		r.Failed = reason
 	}
+}
+
+// silentMs is RoleChange.SilentMs of the role that ends. A leader that a quorum has
+// not answered for a tick is as silent as one can be: nobody knows since when.
+func (m *Machine) silentMs() int64 {
+	switch {
+	case m.learner != nil:
+		return m.nowMs - m.learner.heard
+	case m.leader != nil && !m.leader.quorum(true, func(k *link) bool { return k.stage >= linkNewLeaderOK && m.nowMs-k.heard <= m.cfg.TickMs }):
+		return never
+	}
+	return 0
 }
 
 // Resign ends a leader's term in good order so that the others elect at once;

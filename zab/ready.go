@@ -193,8 +193,10 @@ type RoleChange struct {
 	// Base is the last entry of the initial history: the role serves once the
 	// peer has applied it.
 	Base wire.Zxid
-	// Reason says in a few words why the previous role ended.
-	Reason string
+	// Reason says in a few words why the previous role ended, and SilentMs how long
+	// ago the leader was last heard from then; of a leader, a quorum of its voters.
+	Reason   string
+	SilentMs int64
 }
 
 // Forwarded is a packet of a learner that is for the peer: REQUEST, REVALIDATE,

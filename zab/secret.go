@@ -55,6 +55,12 @@ func (m *Machine) SharesSecret() bool {
 	return true
 }
 
+// IsZooid tells whether a learner, of this leader's, is ours.
+func (m *Machine) IsZooid(conn ConnID) bool {
+	k := m.link(conn)
+	return k != nil && k.ours
+}
+
 // leaderInfoData is the data of LEADERINFO for a learner.
 func (m *Machine) leaderInfoData(k *link) []byte {
 	info := wire.LeaderInfo{ProtocolVersion: wire.ProtocolVersion}

@@ -31,6 +31,8 @@ type Request struct {
 	// Local says that the session is known to its own member only, which is to be
 	// believed: it may do everything but own ephemerals.
 	Local bool
+	// AtMs is when it came, in ms of the member's clock. Filled in by the peer.
+	AtMs int64
 	// Resubmitted says that a role has ended without an outcome, and another one
 	// was asked.
 	Resubmitted bool

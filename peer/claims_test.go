@@ -1,0 +1,242 @@
+package peer
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"zooid/wire"
+	"zooid/znode"
+)
+
+func clientsWorld(t *testing.T, voters, observers int, hold int64) *world {
+	cfg := Config{HoldMs: hold, HoldMax: 100}
+	cfg.Zab.DiffBytes, cfg.Zab.RecentBytes = 1<<20, 1<<20
+	w := newWorld(t, cfg, voters, voters+observers)
+	w.run(3000)
+	return w
+}
+
+func (w *world) attachTo(m *member, conn znode.ConnID, id wire.SessionID) {
+	passwd := w.passwd(id)
+	w.on(m, 0, func() {
+		m.clients[conn] = &client{conn: conn}
+		m.peer.Attach(conn, id, passwd[:], 4000, startMs+w.now)
+	})
+}
+
+func reqOf(conn znode.ConnID, cxid int32, op wire.OpCode, body wire.Record) *znode.Request {
+	return &znode.Request{Conn: conn, Cxid: cxid, Op: op, Body: body}
+}
+
+func create(path string) *wire.CreateRequest {
+	return &wire.CreateRequest{Path: path, ACL: wire.OpenACL, Data: []byte("0")}
+}
+
+// A client whose library counts its requests anew with each connection (as
+// kazoo's does) moves from follower 1 to an observer while a write is in flight.
+// The observer hears of proposals only when they are committed.
+func TestObserverTellsItsOwnRequestsApart(t *testing.T) {
+	w := clientsWorld(t, 3, 1, 1000)
+	f, o := w.members[1], w.members[4]
+	w.attachTo(f, 11, 0)
+	w.run(50)
+	id := f.clients[11].session
+	w.submit(f, reqOf(11, 1, wire.OpCreate, create("/x")))
+	w.run(50)
+	w.out.Reset()
+	var told []znode.Applied
+	w.replied = func(m *member, c *client, a *znode.Applied) {
+		if m == o && a.Op != wire.OpCreateSession {
+			told = append(told, *a)
+		}
+	}
+	// W1, cxid 2, by the old connection.
+	w.submit(f, reqOf(11, 2, wire.OpSetData, &wire.SetDataRequest{Path: "/x", Data: []byte("1"), Version: -1}))
+	w.run(0)
+	// The connection breaks at once; the client turns to the observer.
+	w.disconnect(f, 11)
+	w.attachTo(o, 41, id)
+	for range 200 { // as soon as it is welcome it sends W2, also cxid 2
+		w.run(1)
+		if c := o.clients[41]; c != nil && c.session == id {
+			break
+		}
+	}
+	// W2 must fail: /no/parent does not exist.
+	w.submit(o, reqOf(41, 2, wire.OpCreate, create("/no/parent")))
+	w.run(200)
+	for _, a := range told {
+		t.Logf("observer's client was told: cxid %d %v err=%v zxid=%v path=%q", a.Cxid, a.Op, a.Err, a.Zxid, a.Path)
+		if a.Op == wire.OpCreate && a.Err == wire.OK {
+			t.Errorf("create /no/parent was answered OK with the outcome of another request")
+		}
+	}
+}
+
+// A client leaves member 1, of which that never hears (its FIN is lost), while a
+// write waits there; does a later write elsewhere; then the leader dies.
+func TestHeldRequestIsNotDoneBehindALaterOne(t *testing.T) {
+	w := clientsWorld(t, 3, 0, 5000)
+	a, b := w.members[1], w.members[2]
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	id := a.clients[11].session
+	w.submit(a, reqOf(11, 1, wire.OpCreate, create("/x")))
+	w.run(50)
+	w.out.Reset()
+	w.separate(1, 3) // the leader is 3
+	w.run(20)
+	// W1 waits at 1, which holds its clients.
+	w.submit(a, reqOf(11, 2, wire.OpSetData, &wire.SetDataRequest{Path: "/x", Data: []byte("W1"), Version: -1}))
+	w.run(20)
+	// The client gives up, moves to 2 and goes on; 1 does not hear of that.
+	w.attachTo(b, 21, id)
+	w.run(20)
+	w.submit(b, reqOf(21, 3, wire.OpSetData, &wire.SetDataRequest{Path: "/x", Data: []byte("W2"), Version: -1}))
+	w.run(50)
+	w.submit(b, reqOf(21, 4, wire.OpSync, &wire.PathRequest{Path: "/x"}))
+	w.run(50)
+	// Now the leader dies, and 1 and 2 find another.
+	w.stop(3)
+	w.run(3000)
+	var rd znode.Reader
+	body := (&wire.WatchRequest{Path: "/x"}).Append(nil)
+	got, err := b.tree.Read(wire.OpGetData, &rd, body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := wire.NewDecoder(got)
+	if data := string(d.Buffer()); data != "W2" {
+		t.Errorf("/x is %q: the write that the session sent before its acknowledged W2 was done behind it", data)
+	}
+}
+
+// The usual recipe for an unknown outcome: reconnect, sync, look, and ask again if
+// it is not there. One change of leader is enough here.
+func TestHeldRequestIsNotDoneTwice(t *testing.T) {
+	w := clientsWorld(t, 3, 0, 5000)
+	a, b := w.members[1], w.members[2]
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	id := a.clients[11].session
+	w.submit(a, reqOf(11, 1, wire.OpCreate, create("/q")))
+	w.run(50)
+	w.out.Reset()
+	w.separate(1, 3) // the leader is 3
+	w.run(20)
+	seq := &wire.CreateRequest{Path: "/q/guid-", ACL: wire.OpenACL, Flags: wire.FlagPersistentSequential}
+	w.submit(a, reqOf(11, 2, wire.OpCreate, seq)) // W1 waits at 1
+	w.run(20)
+	w.attachTo(b, 21, id) // the client moves; 1 does not hear of it
+	w.run(20)
+	w.submit(b, reqOf(21, 3, wire.OpSync, &wire.PathRequest{Path: "/q"}))
+	w.run(50)
+	children := func() []string {
+		var rd znode.Reader
+		got, err := b.tree.Read(wire.OpGetChildren, &rd, (&wire.WatchRequest{Path: "/q"}).Append(nil), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := wire.NewDecoder(got)
+		return d.Strings()
+	}
+	if n := len(children()); n != 0 {
+		t.Fatalf("%d children", n)
+	}
+	w.stop(3) // the leader dies before the client asks again
+	w.run(300)
+	w.submit(b, reqOf(21, 4, wire.OpCreate, seq))
+	w.run(300)
+	if b.clients[21] == nil { // told that its session has moved: it comes back and asks again
+		w.attachTo(b, 22, id)
+		w.run(50)
+		w.submit(b, reqOf(22, 5, wire.OpCreate, seq))
+		w.run(300)
+	}
+	if list := children(); len(list) != 1 {
+		t.Errorf("/q has %v: a request that the client had found not done, behind a sync and with its session elsewhere, was done later", list)
+	}
+}
+
+// A client has moved on, and its old connection hangs at member 1, of which that
+// does not hear. What that connection still brings, after the leader has died, is
+// not done: member 2 has the session since a later time.
+func TestSessionGoesToWhoHasItSinceLater(t *testing.T) {
+	w := clientsWorld(t, 3, 0, 5000)
+	a, b := w.members[1], w.members[2]
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	id := a.clients[11].session
+	w.attachTo(b, 21, id)
+	w.run(50)
+	w.out.Reset()
+	w.stop(3)
+	w.run(2)
+	w.submit(a, reqOf(11, 2, wire.OpCreate, create("/late")))
+	w.submit(b, reqOf(21, 3, wire.OpCreate, create("/current")))
+	w.run(1000)
+	if !strings.Contains(w.out.String(), "1: conn 11 dropped: its client has been elsewhere") {
+		t.Errorf("the old connection is not dropped:\n%s", w.out.String())
+	}
+	var rd znode.Reader
+	got, err := b.tree.Read(wire.OpGetChildren, &rd, (&wire.WatchRequest{Path: "/"}).Append(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := wire.NewDecoder(got)
+	if list := d.Strings(); slices.Contains(list, "late") || !slices.Contains(list, "current") {
+		t.Errorf("the root has %v", list)
+	}
+}
+
+// Where a member says nothing, because it is down, nobody knows whether a client
+// has been there: what waited is not done, and its client is told so.
+func TestHeldRequestWithAMemberDown(t *testing.T) {
+	w := clientsWorld(t, 5, 0, 5000)
+	a := w.members[1]
+	w.stop(4)
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	w.out.Reset()
+	w.stop(5)
+	w.run(2)
+	w.submit(a, reqOf(11, 2, wire.OpCreate, create("/waited")))
+	w.run(2000)
+	if !strings.Contains(w.out.String(), "1: conn 11 dropped: its request waits, and not every member can say") {
+		t.Errorf("the connection is not dropped:\n%s", w.out.String())
+	}
+	// The next one of another connection is served as ever.
+	w.attachTo(a, 12, 0)
+	w.run(100)
+	w.submit(a, reqOf(12, 1, wire.OpCreate, create("/next")))
+	w.run(100)
+	if !strings.Contains(w.out.String(), "1: conn 12 cxid 1 create /next (0x") {
+		t.Errorf("not served:\n%s", w.out.String())
+	}
+}
+
+// An old connection that hangs does not shorten the timeout that its session has
+// elsewhere when there is another leader.
+func TestStaleConnectionDoesNotShortenATimeout(t *testing.T) {
+	w := clientsWorld(t, 3, 0, 5000)
+	a, b := w.members[1], w.members[2]
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	id := a.clients[11].session
+	passwd := w.passwd(id)
+	w.on(b, 0, func() {
+		b.clients[21] = &client{conn: 21}
+		b.peer.Attach(21, id, passwd[:], 20_000, startMs+w.now)
+	})
+	w.run(50)
+	w.stop(3)
+	w.run(3000)
+	for _, m := range []*member{a, b} {
+		if m.peer.leads() {
+			if got := m.peer.leader.tracker.Timeout(id); got != 20_000 {
+				t.Errorf("leader %d gives the session %d ms", m.sid, got)
+			}
+		}
+	}
+}
