@@ -12,7 +12,7 @@ const (
 	chunkBytes = 64 << 10
 	// chunkShare is the largest encoding that shares a chunk, in bytes. A larger
 	// one gets memory of its own. The chunk stays as long as anything in it is in
-	// use, so this, and the room for one more at its end, bounds what is kept alive
+	// use, so this, and the space for one more at its end, bounds what is kept alive
 	// in vain.
 	chunkShare = chunkBytes / 8
 )

@@ -81,7 +81,7 @@ func TestStandaloneGivesMemoryBack(t *testing.T) {
 	p := New(Config{Zab: zab.Config{SID: 1, TickMs: 1000}, Keys: session.NewKeys([]byte("k"))}, tree, zab.Disk{}, startMs)
 	p.Start(0)
 	var out znode.Applied
-	settle := func() {
+	runUntilIdle := func() {
 		for {
 			rd := p.Ready()
 			if n := len(rd.Entries); n > 0 {
@@ -93,17 +93,17 @@ func TestStandaloneGivesMemoryBack(t *testing.T) {
 			}
 		}
 	}
-	settle()
+	runUntilIdle()
 	p.Attach(1, 0, nil, 10_000, startMs)
-	settle()
+	runUntilIdle()
 	id := out.Session
 	p.Submit(&znode.Request{Conn: 1, Session: id, Op: wire.OpCreate, Body: &wire.CreateRequest{Path: "/n", ACL: wire.OpenACL}}, startMs)
-	settle()
+	runUntilIdle()
 	before := liveHeap()
 	for i, size := range writesOf(600) {
 		p.Submit(&znode.Request{Conn: 1, Session: id, Cxid: int32(i), Op: wire.OpSetData,
 			Body: &wire.SetDataRequest{Path: "/n", Data: make([]byte, size), Version: -1}}, startMs)
-		settle()
+		runUntilIdle()
 		if out.Err != wire.OK {
 			t.Fatal(out.Err)
 		}

@@ -63,7 +63,7 @@ func (s *RequestSkip) Active() bool { return s.bytes > 0 || s.texts != 0 }
 
 // Pass is how many bytes at the beginning of b belong to the REQUEST. While the
 // skip is active, more has to come first. The error wraps ErrMarshalling:
-// nothing behind can be read.
+// nothing that follows can be read.
 func (s *RequestSkip) Pass(b []byte) (n int, err error) {
 	for s.Active() {
 		k := min(s.bytes, len(b)-n)

@@ -149,7 +149,7 @@ func TestCloseSessionBeyondTheLimitGoesWithoutPaths(t *testing.T) {
 	if b := txn.Append(nil); len(b) != wire.TxnHeaderSize || txn.Body != nil {
 		t.Fatalf("a closeSession of %d bytes", len(b))
 	}
-	s.propose(as(reqCreate(wire.OpCreate, "/after", 0), 2)) // its digest was foreseen behind the end of the session
+	s.propose(as(reqCreate(wire.OpCreate, "/after", 0), 2)) // its digest was foreseen after the end of the session
 	for len(s.queue) > 0 {
 		s.apply()
 	}
