@@ -57,10 +57,19 @@ func (l *localSessions) touch(id wire.SessionID, at int64) bool {
 	return len(l.sessions) > 0 && l.sessions[id] != nil && l.tracker.Touch(id, at)
 }
 
+// localScheme is how the passwords of local sessions are made. In an ensemble a
+// session may be upgraded under a leader that knows only ZooKeeper's way.
+func (p *Peer) localScheme() int32 {
+	if p.alone {
+		return session.CxidKeyed
+	}
+	return session.CxidJava
+}
+
 // createLocal makes a local session.
 func (p *Peer) createLocal(a attachment) {
 	a.id = p.ids.Next()
-	passwd := session.JavaPassword(a.id)
+	passwd := p.Password(a.id, p.localScheme())
 	a.passwd = passwd[:]
 	p.local.sessions[a.id] = &localSession{timeoutMs: a.timeoutMs}
 	p.local.tracker.Add(a.id, a.timeoutMs, p.ceiling())
@@ -69,7 +78,7 @@ func (p *Peer) createLocal(a attachment) {
 
 // attachLocal judges a re-attachment to a local session.
 func (p *Peer) attachLocal(a attachment) {
-	ok := p.keys.Check(a.id, a.passwd, session.CxidJava) && p.local.tracker.Touch(a.id, p.ceiling())
+	ok := p.keys.Check(a.id, a.passwd, p.localScheme()) && p.local.tracker.Touch(a.id, p.ceiling())
 	if ok {
 		p.local.sessions[a.id].timeoutMs = a.timeoutMs
 		p.local.tracker.SetTimeout(a.id, a.timeoutMs)
@@ -119,7 +128,7 @@ func (p *Peer) routeLocal(r *znode.Request) bool {
 // upgrade has a local session entered in the table, ahead of the request that
 // makes its first ephemeral.
 func (p *Peer) upgrade(id wire.SessionID, s *localSession) {
-	r := &znode.Request{Session: id, Cxid: session.CxidJava, Op: wire.OpCreateSession, TimeoutMs: s.timeoutMs}
+	r := &znode.Request{Session: id, Cxid: p.localScheme(), Op: wire.OpCreateSession, TimeoutMs: s.timeoutMs}
 	if p.leads() {
 		p.propose(r, p.self())
 	} else {

@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"zooid/integration/rawclient"
 	"zooid/integration/testenv"
+	"zooid/session"
 	"zooid/wire"
 )
 
@@ -181,18 +183,72 @@ func TestFullDiskInService(t *testing.T) {
 		if round == 1 {
 			break
 		}
+		if java := session.JavaPassword(fresh.Session); bytes.Equal(fresh.Passwd, java[:]) {
+			t.Error("anybody can compute the password of a session that was begun on a full disk")
+		}
 		must(t, s.FreeDisk())
 		testenv.Await(t, 10*time.Second, "it is ready again", func() bool { code, _ := page(admin + "/readyz"); return code == 200 })
 		for who, c := range map[string]*rawclient.Conn{"the client that was there": c, "the client of the full disk": fresh} {
 			if _, _, err := c.Create("/e-", nil, wire.FlagEphemeralSequential); err != nil {
 				t.Errorf("%s makes an ephemeral: %v", who, err)
 			}
+			again, err := rawclient.Open(s.Addr, rawclient.Options{Session: c.Session, Passwd: c.Passwd})
+			if err != nil {
+				t.Errorf("%s comes back: %v", who, err)
+				continue
+			}
+			defer again.Close()
+			if _, err := again.SetData("/kept", []byte("x"), -1); err != nil {
+				t.Errorf("%s writes after coming back: %v", who, err)
+			}
 		}
+		c = open(t, s)
 	}
 	stopped(t, s)
 	if n := strings.Count(s.Log(), "the disk is nearly full"); n != 2 {
 		t.Errorf("the full disk is told %d times", n)
 	}
+}
+
+// TestDiskFillsUnderLoad: while clients write at full speed not a byte is left from
+// one moment to the next. What was acknowledged is there after SIGTERM, which goes
+// well, and after a start when there is room.
+func TestDiskFillsUnderLoad(t *testing.T) {
+	s, admin := onSmallDisk(t, 64<<20, nil)
+	mustStart(t, s)
+	const writers = 4
+	acked := make([]int, writers)
+	var writing sync.WaitGroup
+	for k := range writers {
+		c := open(t, s)
+		writing.Go(func() {
+			for {
+				if _, _, err := c.Create(fmt.Sprintf("/w%d-%d", k, acked[k]), make([]byte, 2000), 0); err != nil {
+					return // refused, or cut off at the end
+				}
+				acked[k]++
+			}
+		})
+	}
+	testenv.Await(t, 10*time.Second, "the clients write", func() bool {
+		n, _ := strconv.Atoi(testenv.Monitor(t, s.Addr)["znode_count"])
+		return n > 500
+	})
+	must(t, s.FillDisk())
+	testenv.Await(t, 10*time.Second, "it says that it is not ready", func() bool { code, _ := page(admin + "/readyz"); return code == 503 })
+	stopped(t, s)
+	writing.Wait()
+	must(t, s.FreeDisk())
+	mustStart(t, s)
+	c := open(t, s)
+	for k, n := range acked {
+		for i := range n {
+			if _, err := c.Exists(fmt.Sprintf("/w%d-%d", k, i), false); err != nil {
+				t.Fatalf("/w%d-%d of %d was acknowledged: %v", k, i, n, err)
+			}
+		}
+	}
+	stopped(t, s)
 }
 
 // TestSmallTreeDoesNotFillADisk overwrites 100 kB of data on a disk of 48 MiB
