@@ -38,27 +38,18 @@ type Storage struct {
 
 	PreallocBytes int64 // a log file grows in steps of so much
 	RollBytes     int64 // a log file is not continued beyond so much; 0 = no limit of size
-	SnapTxns      int64 // a copy of the tree is due after so many txns
-	SnapBytes     int64 // a snapshot file is due after so many bytes of log; 0 = no limit of size
+	SnapTxns      int64 // a snapshot file is due after so many txns, and a new log file
+	SnapBytes     int64 // the same, after so many bytes of log; 0 = no limit of size
 
 	NoSync    bool          // do not wait for the disk (forceSync=no): acknowledged writes can be lost
 	FsyncWarn time.Duration // a sync that takes longer is worth a line in the log
 
 	PurgeInterval time.Duration // time between purges; 0 = never purge
 	SnapRetain    int           // snapshot files to keep, at least 3
-	// LogBudgetBytes is the size of the log from which a purge is due before
-	// its time; 0 = none, as when purging is off.
+	// LogBudgetBytes is how much log may follow the newest snapshot, and by how much
+	// log and snapshots may grow before a purge is done before its time; 0 = the
+	// store's default, as when purging is off.
 	LogBudgetBytes int64
-}
-
-// PurgeAfterBytes is by how much the log may grow before a snapshot is written
-// and a purge done before its time: the lesser of LogBudgetBytes and SnapBytes;
-// 0 when purging is off.
-func (s *Storage) PurgeAfterBytes() int64 {
-	if s.SnapBytes > 0 && s.SnapBytes < s.LogBudgetBytes {
-		return s.SnapBytes
-	}
-	return s.LogBudgetBytes
 }
 
 // Clients is the client port and what one connection may ask of it.

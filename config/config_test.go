@@ -569,20 +569,3 @@ func FuzzServerLine(f *testing.F) {
 		}
 	})
 }
-
-func TestPurgeAfterBytes(t *testing.T) {
-	for _, c := range []struct{ text, want string }{
-		{"", "1073741824"},
-		{"snapSizeLimitInKb=8\n", "8192"},
-		{"snapSizeLimitInKb=-1\n", "1073741824"},
-		{"snapSizeLimitInKb=8\nautopurge.purgeInterval=0\n", "0"},
-	} {
-		cfg, err := Parse([]byte(DefaultText+c.text), "zoo.cfg", nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := fmt.Sprint(cfg.Storage.PurgeAfterBytes()); got != c.want {
-			t.Errorf("%q: %s, want %s", c.text, got, c.want)
-		}
-	}
-}
