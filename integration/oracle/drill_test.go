@@ -22,6 +22,8 @@ var (
 	showFlag  = flag.Bool("show", false, "log every step with what it brought on side A")
 )
 
+func init() { flag.BoolVar(&withTTL, "ttl", withTTL, "run with extendedTypesEnabled") }
+
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // dumpEvery is the number of steps between two comparisons of the whole tree.
@@ -30,8 +32,8 @@ const dumpEvery = 100
 // TestSameAnswers is the drill that doc.go describes.
 func TestSameAnswers(t *testing.T) {
 	seed := drawSeed()
-	replay := fmt.Sprintf("go test ./integration/oracle -run TestSameAnswers -seed %d -steps %d -a %s -b %s -quota=%v",
-		seed, *stepsFlag, *aFlag, *bFlag, *quotaFlag)
+	replay := fmt.Sprintf("go test ./integration/oracle -run TestSameAnswers -seed %d -steps %d -a %s -b %s -quota=%v -ttl=%v",
+		seed, *stepsFlag, *aFlag, *bFlag, *quotaFlag, withTTL)
 	fmt.Fprintf(os.Stderr, "oracle: seed %d, %d steps\n", seed, *stepsFlag)
 	cfg := drillConfig()
 	a := newSideOf(t, testenv.Open(t, *aFlag, cfg))
@@ -66,9 +68,10 @@ func drillConfig() testenv.Config {
 	return testenv.Config{
 		Bare: map[string]string{"znode.container.checkIntervalMs": "86400000"},
 		Keys: map[string]string{
-			"enforceQuota":      fmt.Sprint(*quotaFlag),
-			"minSessionTimeout": "36000000",
-			"maxSessionTimeout": "72000000",
+			"enforceQuota":         fmt.Sprint(*quotaFlag),
+			"extendedTypesEnabled": fmt.Sprint(withTTL),
+			"minSessionTimeout":    "36000000",
+			"maxSessionTimeout":    "72000000",
 		},
 	}
 }
