@@ -48,6 +48,7 @@ type drill struct {
 type window struct {
 	what     string
 	from, to time.Time
+	most     time.Duration // without a write, if positive
 }
 
 // setup is what differs from drill to drill.
@@ -151,7 +152,13 @@ func (d *drill) elsewhere(but ...*testenv.Member) *testenv.Member {
 // measure notes the time from a fault until now: how long writes stopped in it
 // is told at the end.
 func (d *drill) measure(what string, from time.Time) {
-	d.windows = append(d.windows, window{what, from, time.Now()})
+	d.windows = append(d.windows, window{what: what, from: from, to: time.Now()})
+}
+
+// measureWithin is measure, and at the end writes must not have stopped for longer
+// than most.
+func (d *drill) measureWithin(most time.Duration, what string, from time.Time) {
+	d.windows = append(d.windows, window{what: what, from: from, to: time.Now(), most: most})
 }
 
 // check heals everything and judges: all members must serve and agree, and the
@@ -173,7 +180,11 @@ func (d *drill) check() {
 	d.must(d.h.Finish(last.SID))
 	d.Log(d.h.Summary())
 	for _, w := range d.windows {
-		d.Logf("%s: longest gap between writes %v", w.what, d.h.LongestGap(w.from, w.to).Round(time.Millisecond))
+		gap := d.h.LongestGap(w.from, w.to).Round(time.Millisecond)
+		d.Logf("%s: longest gap between writes %v", w.what, gap)
+		if w.most > 0 && gap > w.most {
+			d.Errorf("%s: no write for %v, at most %v were to be", w.what, gap, w.most)
+		}
 	}
 	if err := d.h.Check(""); err != nil {
 		d.Error(err)
