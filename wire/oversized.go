@@ -29,6 +29,9 @@ func RequestFits(data int, ids []ID, max int) bool {
 // hold enough of it. The error says that it is no REQUEST, or one too large even
 // for that.
 func OversizedRequest(b []byte) (p QuorumPacket, skip RequestSkip, ok bool, err error) {
+	if len(b) < packetHead+4 {
+		return p, skip, false, nil
+	}
 	p.Type = PacketType(binary.BigEndian.Uint32(b))
 	data := int(int32(binary.BigEndian.Uint32(b[packetHead:])))
 	switch {

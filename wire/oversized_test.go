@@ -97,3 +97,33 @@ func TestWhatIsNotPassedOver(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRequestSkip passes over whatever comes, in two pieces: never more than
+// there is, always on, and as far as a whole packet reaches.
+func FuzzRequestSkip(f *testing.F) {
+	for _, p := range tooLarge(200) {
+		f.Add(p.Append(nil), 10)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, cut int) {
+		_, skip, ok, err := OversizedRequest(b)
+		if err != nil && !errors.Is(err, ErrMarshalling) {
+			t.Fatal(err)
+		}
+		if !ok || err != nil {
+			return
+		}
+		whole, pieces := skip, skip
+		n, err := whole.Pass(b)
+		if n > len(b) || err != nil && !errors.Is(err, ErrMarshalling) {
+			t.Fatal(n, err)
+		}
+		cut = max(0, min(cut, len(b)))
+		first, err1 := pieces.Pass(b[:cut])
+		if err1 != nil || !pieces.Active() {
+			return
+		}
+		if second, err2 := pieces.Pass(b[first:]); first+second != n || (err2 != nil) != (err != nil) || pieces != whole {
+			t.Fatalf("%d bytes at once, %d and %d in pieces; %v, %v", n, first, second, err, err2)
+		}
+	})
+}
