@@ -56,6 +56,9 @@ func readyz(status func(fourletter.Part) *fourletter.Status) http.HandlerFunc {
 		if s.Mode.Ensemble() {
 			h.Leader, h.Epoch = int64(s.Leader), s.Epoch
 		}
+		if s.Suspect != "" {
+			h.Reason = "the tree may be wrong: " + s.Suspect
+		}
 		if s.DiskFull || s.DiskShort != "" {
 			h.Status, h.Reason = "not ready", "the disk is nearly full, reads are served"
 			if s.DiskShort != "" {

@@ -55,6 +55,11 @@ func (s *Status) appendGauges(list []Sample) []Sample {
 		full = 1
 	}
 	count("zooid_disk_full", full)
+	suspect := int64(0)
+	if s.Suspect != "" {
+		suspect = 1
+	}
+	count("zooid_tree_suspect", suspect)
 	count("zooid_serving", 1)
 	s.memberGauges(count)
 	if s.Mode == ModeLeader {

@@ -100,6 +100,7 @@ var Metrics = []Metric{
 	{Name: "non_mtls_remote_conn_count", Help: "connections from other machines without mutual TLS"},
 	{Name: "outstanding_tls_handshake"},
 	{Name: "zooid_disk_full", Help: "1 while a disk has too little room for writes"},
+	{Name: "zooid_tree_suspect", Help: "1 if a transaction's digest says that the tree here is not the ensemble's"},
 	{Name: "zooid_serving", Help: "1 while clients are served, read-only ones included"},
 	{Name: "zooid_epoch", Help: "epoch of the leader that this server follows, or is"},
 	{Name: "zooid_leader_sid", Help: "server id of the leader that this server follows, or is"},

@@ -80,6 +80,7 @@ type Status struct {
 	TraceMask                 int64    // as gtmk tells it; DefaultTraceMask until stmk
 	DiskFull                  bool     // writes wait until the log's disk has room again
 	DiskShort                 string   // which disk has too little room, and how much; "" = enough
+	Suspect                   string   // why the tree may not be the ensemble's; "" if nothing says so
 	PeerState                 string   // in an ensemble: "leading - broadcast" and the like; else ""
 	ObserverMaster            wire.SID // ModeObserver: the server that it follows
 	Leader                    wire.SID // in an ensemble: whom it follows, or itself

@@ -49,6 +49,10 @@
 //     the log, ends the member, with the error on Failed. A full disk does not:
 //     what is to be promised waits for room. A leader whose disk is short makes way
 //     once; a member alone, or one that must lead all the same, refuses writes.
+//   - A member whose tree does not have the digest that a transaction brings looks
+//     into it: where snapshot and log say that the tree here is wrong it leaves its
+//     role and takes over a leader's state, and says so. A leader whose durable copy
+//     takes no more changes resigns, and declines to lead while others can.
 //   - Clients are let in when there is a role, kept for a while when it ends, and
 //     let go with a word on why.
 //   - Stop lets the member end in good order: what was handed over is applied and
@@ -69,6 +73,6 @@
 //
 // Read member.go and loop.go; role.go for who may come in; network.go and
 // errand.go; then links.go and linkconn.go, channel.go, inbound.go and
-// outbound.go, on sockets.go. office.go and instruments.go measure;
-// diskspace.go says what a full disk means.
+// outbound.go, on sockets.go. digests.go watches over the tree; office.go and
+// instruments.go measure; diskspace.go says what a full disk means.
 package quorum

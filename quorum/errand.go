@@ -126,6 +126,7 @@ func (n *network) installed(in zab.Install, err error, began time.Time) {
 	n.log.Info("installed the leader's snapshot", zap.Stringer("zxid", in.Zxid),
 		zap.Int("znodes", n.m.tree.NodeCount()), zap.Duration("took", n.m.o.Now().Sub(began)))
 	n.m.o.Count.Installed(1)
+	n.m.suspect.Store(nil)
 	n.m.peer.Installed(in.Zxid, true)
 }
 

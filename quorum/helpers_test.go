@@ -119,6 +119,7 @@ func (s *fakeStore) Keep(force bool) {
 }
 
 func (s *fakeStore) Wanted() bool { return false }
+func (s *fakeStore) Broken() bool { return false }
 
 // fakeClients notes what it is told.
 type fakeClients struct {

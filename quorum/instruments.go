@@ -21,6 +21,8 @@ type Instruments struct {
 	// members' wall clocks.
 	AppliedIn func(took time.Duration)
 	Travelled func(took time.Duration)
+	// Mismatched counts transactions after which the tree's digest was not theirs.
+	Mismatched func(n int64)
 
 	// As a leader, or alone.
 	Batched   func(n int64)            // requests that are prepared together, one count for each batch
@@ -52,7 +54,7 @@ type Instruments struct {
 // fill puts something that does nothing in the place of what is not counted.
 func (c *Instruments) fill() {
 	for _, count := range []*func(int64){
-		&c.Logged, &c.Applied, &c.Looked, &c.Proposed, &c.Committed, &c.Expired,
+		&c.Mismatched, &c.Logged, &c.Applied, &c.Looked, &c.Proposed, &c.Committed, &c.Expired,
 		&c.DiffsSent, &c.TruncsSent, &c.SnapshotsSent, &c.SnapshotsOut, &c.Revalidated,
 		&c.ProposalsReceived, &c.CommitsReceived, &c.Batched, &c.Disloyal, &c.Installed, &c.Truncated,
 	} {

@@ -240,6 +240,7 @@ func (m *Member) keep() {
 // theirs has ended; then the connections say whom they have heard.
 func (m *Member) tick(gap time.Duration, now time.Time) {
 	m.readOnly(now)
+	m.checkCopy()
 	if m.net != nil && m.turn.place.state == wire.Leading {
 		m.survey(now)
 	}
@@ -294,6 +295,7 @@ func (m *Member) settle() {
 			m.applySome(&m.turn.out)
 			busy, m.turn.dirty = true, true
 		}
+		m.checkDigests()
 		if !busy {
 			break
 		}

@@ -61,6 +61,8 @@ type Store interface {
 	// Wanted tells whether somebody waits for what Keep would hand over. It must
 	// not block.
 	Wanted() bool
+	// Broken tells whether the durable copy takes no more changes.
+	Broken() bool
 }
 
 // Options are what a Member is made of.
@@ -76,6 +78,12 @@ type Options struct {
 	Logger   *zap.Logger      // nil: none
 	Now      func() time.Time // nil: time.Now
 	Count    Instruments
+	// Mismatch, if not nil, is told of a digest that shows that the tree here is
+	// wrong. It must not block.
+	Mismatch func(znode.DigestMismatch)
+	// TrueDigest, if not nil, makes the tree at a zxid once more from what is on
+	// disk, and gives its digest. It blocks.
+	TrueDigest func(z wire.Zxid) (uint64, error)
 }
 
 // Member is a running peer.
@@ -101,6 +109,7 @@ type Member struct {
 		unkept int64 // transactions applied since the last keep
 		dirty  bool  // the clients' network has something to flush
 
+		digests  digests
 		place    place
 		office   office
 		disk     diskSpace
@@ -121,6 +130,7 @@ type Member struct {
 	frozen     atomic.Bool            // the session clock stands still
 	deadline   atomic.Int64           // what the loop's own goroutine sleeps to at most, in ms of the protocol's clock
 	made       time.Time
+	suspect    atomic.Pointer[string] // see Suspect
 }
 
 // batch is what has arrived since the loop last looked.
@@ -156,6 +166,7 @@ func NewMember(o Options) *Member {
 	m.turn.clock.last = m.made
 	m.turn.place.since = m.made
 	m.peer = peer.New(o.Peer, o.Tree, o.Disk, m.made.UnixMilli())
+	m.countReplayed()
 	m.sessionNow.Store(m.peer.SessionNow() + tickEvery.Milliseconds())
 	return m
 }

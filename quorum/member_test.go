@@ -565,6 +565,8 @@ type countingStore struct {
 
 func (s *countingStore) Wanted() bool { return s.wanted.Load() }
 
+func (s *countingStore) Broken() bool { return false }
+
 func (s *countingStore) Keep(force bool) {
 	if !force {
 		s.calls++

@@ -23,6 +23,7 @@
 //	session.key    the secret that session passwords are derived from
 //	zooid.server   the number of the member whose directory it is
 //	zooid.lock     locked while a server uses the directory (also in dataLogDir)
+//	zooid.mismatch after which transaction the tree turned out to be wrong
 //	zooid.install  only while a leader's snapshot takes the place of all this
 //
 // A member of an ensemble asks for more than one that runs alone. The tree and
@@ -70,5 +71,5 @@
 // snapshot_write.go for ZooKeeper's format, snaprule.go for when it is written,
 // and purge.go and space.go for what may go;
 // history.go, epochs.go, stream.go, receive.go and install.go for the ensemble;
-// files.go, lock.go, key.go, binding.go, modes.go and room.go for the directories themselves.
+// files.go, lock.go, key.go, binding.go, mismatch.go, rebuild.go, modes.go and room.go for the directories themselves.
 package store

@@ -160,6 +160,10 @@ func (s *Store) installed(e *edition) error {
 	if _, err := s.fs.Stat(s.fs.PathJoin(s.o.DataDir, installName)); errors.Is(err, iofs.ErrNotExist) {
 		return nil
 	}
+	if err := s.doneWithMismatch(); err != nil {
+		return err
+	}
+	s.mismatchNoted.Store(false)
 	return s.unnote()
 }
 

@@ -129,6 +129,11 @@ func (s *Store) keepAll() {
 	}
 }
 
+// Broken tells whether a commit has failed: nothing more is kept then, no snapshot
+// can be made, and the next start replays the log from the last state. Any
+// goroutine may ask.
+func (s *Store) Broken() bool { return s.keeper.isBroken() }
+
 func (k *keeper) isBroken() bool {
 	select {
 	case <-k.broken:

@@ -37,6 +37,13 @@ const snapshotsTried = 100
 // No state is passed over for an older one unless the log leads to it from there.
 // It leaves s.tree at the base's zxid and tracking changes.
 func (s *Store) recover() error {
+	wrong, err := s.notedMismatch()
+	if err != nil {
+		return err
+	}
+	if wrong != 0 {
+		return s.recoverBefore(wrong)
+	}
 	m, err := s.trustedMarker()
 	if err != nil {
 		return err
@@ -71,6 +78,29 @@ func (s *Store) recover() error {
 	}
 	s.distrust(err)
 	return s.recoverFromSnapshots()
+}
+
+// recoverBefore makes the tree again from snapshot and log, because the one of the
+// process before was found to be wrong after z: snapshots from there on are of that
+// tree, unless there are no others that the log leads on from.
+func (s *Store) recoverBefore(z wire.Zxid) error {
+	path := s.fs.PathJoin(s.o.DataDir, mismatchName)
+	s.distrust(fmt.Errorf("after %v its digest did not match, see %s", z, path))
+	snaps, err := s.findSnapshots()
+	if err != nil {
+		return err
+	}
+	older := slices.DeleteFunc(usable(snaps, -1), func(f snapshotFile) bool { return f.zxid >= z })
+	if len(older) > 0 && s.importNewest(older) == nil && s.goesOn() {
+		return nil
+	}
+	s.log.Warn("no snapshot from before that is left; a later one is used, which may hold the wrong tree", zap.String("file", path))
+	return s.recoverFromSnapshots()
+}
+
+// goesOn tells whether the log leads from the base to its end without a hole.
+func (s *Store) goesOn() bool {
+	return s.base.zxid >= s.txns.Last() || s.txns.Replay(s.base.zxid, func([]byte, *wire.Txn) error { return nil }) == nil
 }
 
 // trustedMarker is the marker of the store, nil if there is no store, or none that

@@ -125,10 +125,12 @@ type Store struct {
 	db     *pebble.DB // nil until there is a store
 	// distrusted is why the store that was found is made again, nil if it is not.
 	distrusted error
-	room       *roomFS
-	tree       *znode.Tree
-	base       base         // what recovery began from
-	logged     atomic.Int64 // bytes of log written since Open
+	// mismatchNoted says that NoteMismatch has been called.
+	mismatchNoted atomic.Bool
+	room          *roomFS
+	tree          *znode.Tree
+	base          base         // what recovery began from
+	logged        atomic.Int64 // bytes of log written since Open
 
 	space *spaceGuard
 	rule  snapshotRule  // the log writer's
@@ -234,6 +236,9 @@ func (s *Store) open() error {
 		return err
 	}
 	if err := s.bind(); err != nil {
+		return err
+	}
+	if err := s.forgetMismatch(); err != nil {
 		return err
 	}
 	if err := s.secureWayBack(); err != nil {

@@ -226,7 +226,7 @@ func (l *learner) promise() {
 func (l *learner) ackEpoch(current int32) {
 	m := l.m
 	p := wire.QuorumPacket{Type: wire.PacketAckEpoch, Zxid: m.log.durable, Data: wire.AppendInt32(nil, current)}
-	if l.zero = m.zeroEpoch == l.epoch; l.zero {
+	if l.zero = m.zeroEpoch == l.epoch || m.distrusted; l.zero {
 		p.Zxid = 0
 	}
 	l.phase, l.heard = learnerPromised, m.nowMs
@@ -244,6 +244,13 @@ func (l *learner) opening(p *wire.QuorumPacket) {
 	switch p.Type {
 	case wire.PacketPing:
 	case wire.PacketDiff:
+		if l.zero && m.zeroEpoch != l.epoch {
+			// ZooKeeper's leader would rather send all that ever was. What is here is as
+			// good a beginning.
+			m.distrusted = false
+			l.again()
+			return
+		}
 		if l.zero {
 			l.leave("leader %d has no history to replace ours with", l.leader)
 			return

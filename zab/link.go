@@ -89,7 +89,7 @@ const (
 // the members to whose addresses the connection's other end belongs: who says to
 // be one of them is believed sooner than who comes from elsewhere.
 func (m *Machine) Accepted(conn ConnID, from ...wire.SID) {
-	if m.elect == nil || m.retired || m.learner != nil {
+	if m.elect == nil || m.retired || m.learner != nil || m.declining {
 		m.ready.Close = append(m.ready.Close, conn)
 		return
 	}

@@ -54,7 +54,13 @@ type Machine struct {
 	// zeroEpoch is the epoch towards whose leader this member reports an empty
 	// history, because its disk cannot go back to what that leader has.
 	zeroEpoch int64
-	confirms  int64 // numbers handed out by Confirm
+	// distrusted says that the state here is not what its history leads to. Until a
+	// leader's has taken its place this member reports an empty history, and does not
+	// lead while others can; nor does it while it is unfit to lead.
+	distrusted, unfit bool
+	declined          int   // elections that it has won and declined since it became so
+	declining         bool  // and who comes to be led is turned away until it looks again
+	confirms          int64 // numbers handed out by Confirm
 
 	ready, spare Ready
 }
@@ -145,7 +151,7 @@ func (m *Machine) settle() {
 		return
 	}
 	if m.resting && !m.retired && m.nowMs >= m.restUntil && m.drained() {
-		m.resting = false
+		m.resting, m.declining = false, false
 		m.elect.look(m.nowMs, m.log.durable, m.epochs.Current)
 	}
 	if v := m.elect.decided; v != nil {
@@ -179,6 +185,9 @@ func (m *Machine) begin(leader wire.SID) {
 		panic(fmt.Sprintf("zab: elected %d while in a role, or before the disk is done", leader))
 	}
 	if leader == m.cfg.SID {
+		if m.declines() {
+			return
+		}
 		m.leader = newLeader(m)
 		m.leader.discover()
 		return
@@ -186,6 +195,60 @@ func (m *Machine) begin(leader wire.SID) {
 	m.closeLinks()
 	m.learner = newLearner(m, leader)
 	m.learner.dial()
+}
+
+// Declining to lead: how often in a row, and for how many ticks the member then
+// takes part in no election. The others elect one of themselves meanwhile, if they
+// are a quorum; if they are none without this member, or lack what it has, it
+// leads nevertheless.
+const (
+	declinesMax  = 2
+	declineTicks = 3
+)
+
+// declines ends an election that this member has won, if it had better not lead.
+func (m *Machine) declines() bool {
+	if !m.distrusted && !m.unfit {
+		return false
+	}
+	if m.declined++; m.declined > declinesMax {
+		return false
+	}
+	m.end("elected, but another server had better lead")
+	m.declining = true
+	m.restUntil = m.nowMs + declineTicks*m.cfg.TickMs
+	return true
+}
+
+// Distrust says that the state here is not what its history leads to, as a digest
+// shows: the role ends, and the next leader is asked for its whole state. The
+// history itself stays, and counts in elections.
+func (m *Machine) Distrust(reason string) {
+	if m.elect == nil || m.retired {
+		return
+	}
+	m.distrusted, m.declined = true, 0
+	m.leave(reason)
+}
+
+// Unfit says that this member must not lead from now on while others can: a term
+// of its own ends.
+func (m *Machine) Unfit(reason string) {
+	if m.elect == nil || m.retired || m.unfit {
+		return
+	}
+	m.unfit, m.declined = true, 0
+	if m.leader != nil {
+		m.leave(reason)
+	}
+}
+
+// leave ends the role, if there is one, and looks again.
+func (m *Machine) leave(reason string) {
+	if m.leader != nil || m.learner != nil {
+		m.end(reason)
+		m.settle()
+	}
 }
 
 // patience is how many elections in vain follow each other without a pause.
@@ -424,7 +487,7 @@ func (m *Machine) Installed(z wire.Zxid, ok bool) {
 	ok = ok || mistaken(KeepBrokenSnapshot)
 	if ok {
 		m.log.reset(z)
-		m.zeroEpoch = 0
+		m.zeroEpoch, m.distrusted = 0, false
 		// It came with its own epoch, see Install.Epoch.
 		m.epochs.Current = max(m.epochs.Current, int64(z.Epoch()))
 	}

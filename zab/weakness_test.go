@@ -684,3 +684,78 @@ func TestNoLeaderBelowTheAcceptedEpoch(t *testing.T) {
 		t.Errorf("follows into epoch 4, promised is %d", h.epochs.Accepted)
 	}
 }
+
+// A member whose state turned out to be wrong leaves its role and asks for a
+// leader's state, though its history is as long as the leader's; and it does not
+// lead while another one can.
+func TestDistrustedState(t *testing.T) {
+	disk := Disk{Epochs: Epochs{1, 1}, Last: zx(1, 5), Committed: zx(1, 5)}
+	h := follower(t, disk)
+	h.serve(2)
+	h.Distrust("wrong")
+	if rd := h.do(); rd.Role == nil || rd.Role.State != wire.Looking || rd.Role.Reason != "wrong" || !slices.Equal(rd.Close, []ConnID{1}) {
+		t.Fatalf("role %+v, close %v", rd.Role, rd.Close)
+	}
+	h.elect.settle(wire.Following)
+	h.begin(3)
+	h.do()
+	h.Dialled(2)
+	h.do()
+	h.got(2, wire.PacketLeaderInfo, zx(3, 0), wire.AppendInt32(nil, wire.ProtocolVersion)...)
+	h.expect(2, "FOLLOWERINFO 2:0", "ACKEPOCH 0")
+	if rd := h.got(2, wire.PacketSnap, zx(1, 5)); rd.Install == nil {
+		t.Fatal("the state is not taken")
+	}
+	h.Installed(zx(1, 5), true)
+	h.do()
+	if h.distrusted {
+		t.Error("the state that was taken over is not trusted")
+	}
+}
+
+// A leader of ZooKeeper's may send all that ever was instead of its state. What is
+// here is as good then, and the member goes on with it.
+func TestDistrustedStateAndDiff(t *testing.T) {
+	h := follower(t, Disk{Epochs: Epochs{1, 1}, Last: zx(1, 5), Committed: zx(1, 5)})
+	h.Distrust("wrong")
+	h.follow(2)
+	if rd := h.got(1, wire.PacketDiff, zx(1, 5)); rd.Dial == nil || h.distrusted {
+		t.Fatalf("dial %+v", rd.Dial)
+	}
+	h.Dialled(2)
+	h.do()
+	h.got(2, wire.PacketLeaderInfo, zx(2, 0), wire.AppendInt32(nil, wire.ProtocolVersion)...)
+	h.expect(2, "FOLLOWERINFO 2:0", "ACKEPOCH 1:5")
+}
+
+// A member that had better not lead declines a few times, turns those away that
+// come to follow it meanwhile, and leads if nobody else does.
+func TestUnfitLeaderDeclines(t *testing.T) {
+	h := newHand(t, handConfig(3, 3, 0), Disk{Epochs: Epochs{1, 1}, Last: zx(1, 5), Committed: zx(1, 5)})
+	h.lead()
+	h.Unfit("its copy is broken")
+	if rd := h.do(); rd.Role == nil || rd.Role.State != wire.Looking || h.leader != nil {
+		t.Fatalf("role %+v", rd.Role)
+	}
+	for i := range declinesMax {
+		h.elect.settle(wire.Leading)
+		h.begin(3)
+		if h.do(); h.leader != nil {
+			t.Fatalf("it leads at the election %d", i+1)
+		}
+		h.Accepted(ConnID(10 + i))
+		if rd := h.do(); !slices.Equal(rd.Close, []ConnID{ConnID(10 + i)}) {
+			t.Errorf("who comes to follow is not turned away: close %v", rd.Close)
+		}
+		h.Tick(h.nowMs + declineTicks*h.cfg.TickMs)
+		h.do()
+		if h.resting || h.declining {
+			t.Error("it does not look again")
+		}
+	}
+	h.elect.settle(wire.Leading)
+	h.begin(3)
+	if h.do(); h.leader == nil {
+		t.Error("nobody leads")
+	}
+}

@@ -17,9 +17,10 @@ func (t *Tree) Adopt(fresh *Tree) {
 	t.nodes, t.dirs, t.index, t.slab = fresh.nodes, fresh.dirs, fresh.index, fresh.slab
 	t.acls = fresh.acls
 	t.lists.adopt(&fresh.lists)
-	mismatches := t.sum.mismatches
+	mismatches, last := t.sum.mismatches, t.sum.last
 	t.sum = fresh.sum
 	t.sum.mismatches += mismatches
+	t.sum.last = last
 	t.figures = fresh.figures
 	t.sessions, t.reapable, t.reaper = fresh.sessions, fresh.reapable, fresh.reaper
 	rules := t.rules

@@ -91,7 +91,25 @@ type digestState struct {
 	oldest     int // where history begins once it is full
 	after      wire.Zxid
 	mismatches int64
+	last       DigestMismatch // the newest one
+	matched    bool           // a digest has matched since this content was loaded
+	row        int            // mismatches since then, without one that matched
 }
+
+// DigestMismatch is a txn after which the tree's digest was not the one that the
+// txn brought.
+type DigestMismatch struct {
+	Zxid       wire.Zxid
+	Want, Have uint64 // the txn's, and the tree's
+	// Sure says that the tree must be another one than where the txn was made: its
+	// digest had matched before, or has not for long. A tree that was loaded from a
+	// fuzzy snapshot may first have to catch up with what is in it already.
+	Sure bool
+}
+
+// mismatchesSure is the number of mismatches in a row from which on they are sure,
+// also if no digest ever matched.
+const mismatchesSure = 16
 
 // Digest is the tree digest, version 2, after the last applied txn.
 func (t *Tree) Digest() uint64 { return t.sum.tree }
@@ -105,9 +123,11 @@ func (t *Tree) DigestHistory() []ZxidDigest {
 }
 
 // DigestMismatches counts the txns whose digest was not the tree's after they
-// were applied. It is a reason to look into the matter, never to stop:
-// ZooKeeper only counts them, too.
+// were applied.
 func (t *Tree) DigestMismatches() int64 { return t.sum.mismatches }
+
+// LastMismatch is the newest of DigestMismatches; a zxid of 0 if there is none.
+func (t *Tree) LastMismatch() DigestMismatch { return t.sum.last }
 
 // CompareDigestsAfter puts off the comparison of txns' digests until z is
 // reached: a snapshot of ZooKeeper's is fuzzy, and replay brings the tree to a
@@ -116,8 +136,8 @@ func (t *Tree) CompareDigestsAfter(z wire.Zxid) { t.sum.after = z }
 
 // settle remembers and compares the digest after a txn.
 func (d *digestState) settle(txn *wire.Txn) {
-	if txn.Digest.Version == wire.DigestVersion && txn.Zxid >= d.after && txn.Digest.Tree != d.tree {
-		d.mismatches++
+	if txn.Digest.Version == wire.DigestVersion && txn.Zxid >= d.after {
+		d.compare(txn)
 	}
 	if txn.Zxid%digestInterval != 0 {
 		return
@@ -129,6 +149,17 @@ func (d *digestState) settle(txn *wire.Txn) {
 	}
 	d.history[d.oldest] = entry
 	d.oldest = (d.oldest + 1) % digestHistory
+}
+
+// compare compares the digest of a txn with the tree's.
+func (d *digestState) compare(txn *wire.Txn) {
+	if txn.Digest.Tree == d.tree {
+		d.matched, d.row = true, 0
+		return
+	}
+	d.mismatches++
+	d.row++
+	d.last = DigestMismatch{Zxid: txn.Zxid, Want: txn.Digest.Tree, Have: d.tree, Sure: d.matched || d.row >= mismatchesSure}
 }
 
 // redigest brings n's share of the tree digest up to date after a change of

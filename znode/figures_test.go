@@ -225,11 +225,26 @@ func TestDigestMismatch(t *testing.T) {
 		t.Errorf("%d mismatches before comparing began", n)
 	}
 	apply(wire.TxnDigest{Version: 2, Tree: 1})
+	if m := tree.LastMismatch(); m != (DigestMismatch{Zxid: 3, Want: 1, Have: tree.Digest()}) {
+		t.Errorf("the mismatch is %+v; nothing had matched before", m)
+	}
 	apply(wire.TxnDigest{Version: 2, Tree: tree.Digest()})
 	apply(wire.TxnDigest{Version: 1, Tree: 1})
 	apply(wire.TxnDigest{})
 	if n := tree.DigestMismatches(); n != 1 {
 		t.Errorf("%d mismatches, want 1", n)
+	}
+	apply(wire.TxnDigest{Version: 2, Tree: 1})
+	if m := tree.LastMismatch(); m.Zxid != tree.LastZxid() || !m.Sure {
+		t.Errorf("the mismatch is %+v, after digests that matched", m)
+	}
+	fresh := New()
+	tree.Adopt(fresh)
+	for i := range mismatchesSure {
+		apply(wire.TxnDigest{Version: 2, Tree: 1})
+		if m := tree.LastMismatch(); m.Sure != (i+1 == mismatchesSure) {
+			t.Errorf("the mismatch %d in a row is %+v", i+1, m)
+		}
 	}
 }
 

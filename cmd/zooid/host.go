@@ -39,6 +39,9 @@ func (p *process) Describe(st *fourletter.Status, parts fourletter.Part) {
 	}
 	st.Uptime = time.Since(p.began)
 	p.describeSpace(st)
+	if p.started.Load() {
+		st.Suspect = p.member.Suspect()
+	}
 	st.OpenFiles, st.MaxFiles = p.gauges.files()
 	if parts&fourletter.PartConfig != 0 {
 		st.Config = p.config

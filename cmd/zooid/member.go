@@ -194,7 +194,7 @@ func (p *process) makeMember() error {
 	p.member = quorum.NewMember(quorum.Options{
 		Peer: p.peerConfig(), Disk: disk, Ensemble: network, Logger: p.logger,
 		Tree: p.store.Tree(), Log: p.store.Log(), Store: p.store, Clients: p.server,
-		Count: p.instruments(),
+		Count: p.instruments(), Mismatch: p.store.NoteMismatch, TrueDigest: p.store.TrueDigest,
 	})
 	p.server.Serve(p.member)
 	return nil
@@ -212,7 +212,8 @@ func (p *process) instruments() quorum.Instruments {
 	}
 	return quorum.Instruments{
 		Logged: m.Counter("sync_processor_request_queued"), Applied: m.Counter("request_commit_queued"),
-		Looked: m.Counter("looking_count"), Elected: m.Timer("election_time"), Found: m.Timer("unavailable_time"),
+		Mismatched: m.Counter("digest_mismatches_count"),
+		Looked:     m.Counter("looking_count"), Elected: m.Timer("election_time"), Found: m.Timer("unavailable_time"),
 		RoleEnded: func(reason string) { changes(fourletter.Reason(reason), 1) },
 
 		AppliedIn: m.Timer("commit_process_time"), Travelled: m.Timer("propagation_latency"),
