@@ -15,6 +15,7 @@
 //	history      clients that remember what they were told, and the judgement
 //	             of it: linearizable, in order, nothing lost
 //	badinput     data directories, settings, frames and clients that are not right
+//	hostile      clients that want to do harm, and what others notice of it
 //	sim          a peer in simulated time with simulated accidents, by seed
 //	compare      the speed of both, side by side
 //

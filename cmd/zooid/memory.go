@@ -68,6 +68,10 @@ func parseMemoryLimit(text string) int64 {
 	return n
 }
 
+// tuneEvery is the pause between two looks at the live heap. Until the next one a
+// heap that has grown from a few MB may grow by as many percent as a small one.
+const tuneEvery = 100 * time.Millisecond
+
 // gcPercent is the growth to allow on a live heap of so many bytes. The tree
 // holds no pointers, so a collection costs about the same for any size of it.
 func gcPercent(live uint64) int {
@@ -82,7 +86,7 @@ func gcPercent(live uint64) int {
 // ends. An operator who sets GOGC decides instead.
 func tuneCollector(ctx context.Context) {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	ticker := time.NewTicker(time.Second)
+	ticker := time.NewTicker(tuneEvery)
 	defer ticker.Stop()
 	for last := 0; ; {
 		metrics.Read(sample)
