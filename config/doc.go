@@ -29,7 +29,7 @@
 //
 // Read config.go for the result, keys.go and propertykeys.go for the table
 // with key.go for its columns, parse.go, identify.go and complete.go for the
-// order of things, suggest.go for keys that nobody knows, settings.go for the listing, member.go and membership.go for
-// server lines, docker.go and flags.go for the surroundings in which servers are
-// started, and syntax.go for the syntax.
+// order of things, suggest.go for keys that nobody knows, settings.go for the
+// listing, member.go and membership.go for server lines, docker.go and flags.go
+// for the surroundings in which servers are started, and syntax.go for the syntax.
 package config
