@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,7 +63,10 @@ func newEnsemble() *cobra.Command {
 			if o.program, err = os.Executable(); err != nil {
 				return err
 			}
-			return runEnsemble(cmd.Context(), &o, cmd.OutOrStdout())
+			// The servers do not end by a hangup, so this command must end them.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+			defer stop()
+			return runEnsemble(ctx, &o, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()

@@ -412,3 +412,22 @@ func TestEnsemble(t *testing.T) {
 		}
 	}
 }
+
+// Nobody is left behind when the terminal is closed: the servers do not end by a
+// hangup, so the command ends them, in good order.
+func TestEnsembleHangup(t *testing.T) {
+	o := ensembleOptions{members: 1, observers: 1, dir: t.TempDir(), port: freePorts(t, 2, quorumPortsAbove, electionPortsAbove)}
+	e := startEnsemble(t, o)
+	if err := e.process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.cmd.Wait(); err != nil {
+		t.Errorf("after SIGHUP: %v", err)
+	}
+	for i, addr := range o.clientAddrs() {
+		if nc, err := net.Dial("tcp", addr); err == nil {
+			nc.Close()
+			t.Errorf("server %d still listens", i+1)
+		}
+	}
+}
