@@ -161,16 +161,17 @@ func TestExpansionIsRefusedBeforeItIsMade(t *testing.T) {
 	for i := range acl {
 		acl[i] = entry(int32(i), "auth", "")
 	}
-	ids := people(wire.ClientIDsMax, 400)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if _, err := r.Normalize(acl, ids); !errors.Is(err, wire.ErrInvalidACL) {
-		t.Fatal(err)
-	}
-	runtime.ReadMemStats(&after)
-	n := after.TotalAlloc - before.TotalAlloc
-	if n > 2*wire.ACLBytesMax {
-		t.Errorf("%d bytes were allocated for a list that is refused", n)
+	for _, bytes := range []int{0, 400} {
+		ids := people(wire.ClientIDsMax, bytes)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := r.Normalize(acl, ids); !errors.Is(err, wire.ErrInvalidACL) {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 2*wire.ACLBytesMax {
+			t.Errorf("%d bytes were allocated for a list that is refused", n)
+		}
 	}
 }
 

@@ -56,6 +56,12 @@ func TestPermitsOfManyIsPermitsOfEach(t *testing.T) {
 		ids := some(60)
 		var acl []wire.ACL
 		for _, id := range some(60) {
+			switch {
+			case id.Scheme == "ip" && rnd.IntN(10) == 0:
+				id.ID += "/24"
+			case id.Scheme == "badge" && rnd.IntN(20) == 0:
+				id.ID = "*"
+			}
 			acl = append(acl, wire.ACL{Perms: 1 << rnd.IntN(5), ID: id})
 		}
 		if rnd.IntN(50) == 0 {

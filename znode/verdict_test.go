@@ -82,7 +82,10 @@ func TestVerdictsAreRemembered(t *testing.T) {
 	}
 	expect("a multiRead of 3000 parts", 0)
 
-	r.IDs = append(r.IDs[:len(r.IDs):len(r.IDs)], namedIDs(8999, 9000)...)
+	r.IDs = append(make([]wire.ID, 0, 200), r.IDs...)
+	read("/long", wire.ErrNoAuth)
+	expect("the same identities in other memory", 1)
+	r.IDs = append(r.IDs, namedIDs(8999, 9000)...)
 	read("/long", wire.OK)
 	expect("one identity more", 1)
 	read("/long", wire.OK)
