@@ -2,20 +2,20 @@ package quorum
 
 import "zooid/wire"
 
-// DiskSpace tells how much room a member's disk has.
+// DiskSpace tells how much is free on a member's disk.
 type DiskSpace uint8
 
 // From good to bad.
 const (
-	// DiskRoomy: enough.
-	DiskRoomy DiskSpace = iota
+	// DiskEnough: no bound is touched.
+	DiskEnough DiskSpace = iota
 	// DiskShort: what is left is kept for what the ensemble itself must write.
 	DiskShort
 	// DiskFull: that is used up as well.
 	DiskFull
 )
 
-// diskSpace is what the loop knows of the disk's room.
+// diskSpace is what the loop knows of that.
 type diskSpace struct {
 	now DiskSpace
 	// steppedDown tells that this member has made way once for a leader whose disk
@@ -24,14 +24,14 @@ type diskSpace struct {
 	steppedDown bool
 }
 
-// SetDiskSpace says how much room there is for the log. A member alone, or a
+// SetDiskSpace says how much is free for the log. A member alone, or a
 // leader whom nobody replaces, refuses what clients write while there is too
 // little; a follower takes part as long as it can, for its clients' writes need
 // the leader's disk and a quorum's, not its own.
 func (m *Member) SetDiskSpace(d DiskSpace) {
 	m.post(func() {
 		m.turn.disk.now = d
-		if d == DiskRoomy {
+		if d == DiskEnough {
 			m.turn.disk.steppedDown = false
 		}
 		m.judgeDisk()
@@ -45,7 +45,7 @@ func (m *Member) StepDown(reason string) {
 	m.post(func() { m.peer.StepDown(reason) })
 }
 
-// judgeDisk draws the consequences of the disk's room and the role. The caller
+// judgeDisk draws the consequences of what is free and of the role. The caller
 // has the turn.
 func (m *Member) judgeDisk() {
 	d, p := &m.turn.disk, &m.turn.place

@@ -67,7 +67,7 @@ func TestAllDisksAreFull(t *testing.T) {
 		}
 	}
 	for _, n := range c.all() {
-		n.member.SetDiskSpace(DiskRoomy)
+		n.member.SetDiskSpace(DiskEnough)
 	}
 	c.await("nobody refuses", func() bool { return refusing() == nil })
 	for _, n := range c.all() {

@@ -40,7 +40,7 @@ func (m *Member) serving(s *peer.Serving) {
 	case !looking && !ends:
 		m.o.Clients.Open(false)
 	}
-	if m.turn.disk.now != DiskRoomy {
+	if m.turn.disk.now != DiskEnough {
 		m.judgeDisk()
 	}
 }

@@ -20,7 +20,7 @@ func (p *process) actOnSpace(sp store.Space) {
 	case sp.Level == store.SpaceShort:
 		p.member.SetDiskSpace(quorum.DiskShort)
 	default:
-		p.member.SetDiskSpace(quorum.DiskRoomy)
+		p.member.SetDiskSpace(quorum.DiskEnough)
 	}
 	if log := p.store.Log(); log.NoSpace() && log.Waiting() > waitingMax {
 		p.member.StepDown("its disk is full, and too much waits for room there")
