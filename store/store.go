@@ -215,7 +215,7 @@ func (s *Store) open() error {
 	for _, name := range removed {
 		s.log.Info("removed an unfinished snapshot", zap.String("file", s.fs.PathJoin(s.snapDir, name)))
 	}
-	private, err := withModeOf(s.fs, s.snapDir, s.dir)
+	private, err := withModeOf(s.fs, s.snapDir, s.dir, s.log)
 	if err != nil {
 		return dirError(s.fs, s.dir, err)
 	}
