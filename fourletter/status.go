@@ -89,16 +89,19 @@ type Status struct {
 	SyncedObservers           int64    // leader and follower: observers that this server feeds
 	Leading                   Leading  // ModeLeader only
 
-	Config      Config            // PartConfig
-	DataDirSize int64             // PartDirs: bytes of the files in the snapshot directory
-	LogDirSize  int64             // PartDirs: bytes of the files in the log directory
-	Clients     []Client          // PartClients: in the order in which they are to be listed
-	Sessions    Sessions          // PartSessions
-	Ephemerals  []SessionPaths    // PartEphemerals: sessions that own ephemerals, and those
-	Idle        []ClientExpiry    // PartIdle: when connections will be closed as idle, soonest first
-	Watches     []SessionPaths    // PartWatches: data watches by session
-	WatchTotals WatchTotals       // PartWatchTotals
-	Digests     []Digest          // PartDigests: oldest first
+	Config      Config         // PartConfig
+	DataDirSize int64          // PartDirs: bytes of the files in the snapshot directory
+	LogDirSize  int64          // PartDirs: bytes of the files in the log directory
+	Clients     []Client       // PartClients: in the order in which they are to be listed
+	Sessions    Sessions       // PartSessions
+	Ephemerals  []SessionPaths // PartEphemerals: sessions that own ephemerals, and those
+	Idle        []ClientExpiry // PartIdle: when connections will be closed as idle, soonest first
+	Watches     []SessionPaths // PartWatches: data watches by session
+	WatchTotals WatchTotals    // PartWatchTotals
+	Digests     []Digest       // PartDigests: oldest first
+	// Shortened says that a list of clients, paths or sessions is not whole, since
+	// it would be too long.
+	Shortened   bool
 	Environment map[string]string // PartEnvironment: values of EnvironmentKeys
 	Quotas      []Quota           // PartMetrics: one for each namespace with a quota
 	Instruments []Sample          // PartMetrics: counters and summaries

@@ -94,8 +94,15 @@ func Answer(word string, arg []byte, s *Status) []byte {
 	if s.Mode == ModeNotServing && w.idle != nil {
 		return slices.Clone(w.idle)
 	}
-	return w.text(nil, arg, s)
+	text := w.text(nil, arg, s)
+	if s.Shortened {
+		text = append(text, shortened...)
+	}
+	return text
 }
+
+// shortened ends the answer of a word whose lists are not whole.
+const shortened = "(the lists above are not whole: they would be too long)\n"
 
 // TraceMask is the mask that stmk asks to set: the 8 bytes that follow the
 // word. With fewer there is nothing to set and no text.

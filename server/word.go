@@ -12,6 +12,15 @@ import (
 	"zooid/znode"
 )
 
+// Bounds of the words that list things. At the bound the list ends, and the
+// answer says so; ZooKeeper has none, and needs as much memory as it takes.
+const (
+	wordListMax       = 8 << 20 // bytes of a list, about
+	wordLineSize      = 16      // bytes of a line beside its path, at the least
+	wordClientSize    = 256     // bytes of a client's line, about
+	wordEphemeralsMax = 10_000  // ephemerals of one session, listed in one hold of the tree's lock
+)
+
 // word answers a four-letter word, if that is what the connection begins with,
 // and lets the connection end after the text. What follows the word in the
 // same read is its argument.
@@ -86,6 +95,10 @@ func (s *Server) Status(parts fourletter.Part) *fourletter.Status {
 	}
 	if parts&fourletter.PartClients != 0 {
 		for _, c := range conns {
+			if len(st.Clients) == wordListMax/wordClientSize {
+				st.Shortened = true
+				break
+			}
 			st.Clients = append(st.Clients, c.describe())
 		}
 	}
@@ -190,7 +203,7 @@ func (s *Server) describeTree(st *fourletter.Status, t *znode.Tree, parts fourle
 		st.Quotas = s.quotas.get(func() []fourletter.Quota { return quotas(t) })
 	}
 	if parts&fourletter.PartWatches != 0 {
-		st.Watches = s.watches(t)
+		st.Watches, st.Shortened = s.watches(t)
 	}
 	if parts&(fourletter.PartEphemerals|fourletter.PartSessions) != 0 {
 		s.describeSessions(st, t, parts)
@@ -227,10 +240,19 @@ func (s *Server) describeSessions(st *fourletter.Status, t *znode.Tree, parts fo
 	slices.SortFunc(st.Sessions.Timeouts, func(a, b fourletter.SessionTimeout) int { return cmp.Compare(a.Session, b.Session) })
 	// One owner at a time, so that nothing waits for a list of millions.
 	slices.Sort(owners)
+	left := wordListMax
 	for _, id := range owners {
 		t.RLock()
-		paths := t.Ephemerals(id)
+		paths := t.FirstEphemerals(id, wordEphemeralsMax)
 		t.RUnlock()
+		for _, path := range paths {
+			left -= len(path) + wordLineSize
+		}
+		if left < 0 {
+			st.Shortened = true
+			break
+		}
+		st.Shortened = st.Shortened || len(paths) == wordEphemeralsMax
 		if len(paths) > 0 {
 			st.Ephemerals = append(st.Ephemerals, fourletter.SessionPaths{Session: id, Paths: paths})
 		}
@@ -238,14 +260,18 @@ func (s *Server) describeSessions(st *fourletter.Status, t *znode.Tree, parts fo
 }
 
 // watches lists the data watches by session.
-func (s *Server) watches(t *znode.Tree) []fourletter.SessionPaths {
+func (s *Server) watches(t *znode.Tree) (list []fourletter.SessionPaths, shortened bool) {
 	byConn := map[znode.ConnID][]string{}
+	left := wordListMax
 	t.DumpWatches(func(path string, conns []znode.ConnID) {
 		for _, id := range conns {
+			if left -= len(path) + wordLineSize; left < 0 {
+				shortened = true
+				return
+			}
 			byConn[id] = append(byConn[id], path)
 		}
 	})
-	var list []fourletter.SessionPaths
 	for _, c := range s.connections() {
 		if paths := byConn[c.id]; len(paths) > 0 {
 			slices.Sort(paths)
@@ -254,7 +280,7 @@ func (s *Server) watches(t *znode.Tree) []fourletter.SessionPaths {
 			c.mu.Unlock()
 		}
 	}
-	return list
+	return list, shortened
 }
 
 // quotas are the quotas by namespace, the first component of their path. Of

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -91,6 +92,32 @@ func TestWordsWaitForNoLock(t *testing.T) {
 		if got := f.word(word); !strings.Contains(got, want) {
 			t.Errorf("%s: %q is not in\n%s", word, want, got)
 		}
+	}
+}
+
+// TestLongListsEnd has more ephemerals and watches than words list: the answer
+// ends in good time, and says that it is not whole.
+func TestLongListsEnd(t *testing.T) {
+	f := start(t)
+	c := f.connect()
+	for i := range int32(wordEphemeralsMax + 1) {
+		c.send(request(i, wire.OpCreate, &wire.CreateRequest{Path: fmt.Sprintf("/e%d", i), ACL: wire.OpenACL, Flags: wire.FlagEphemeral}))
+		if h, _ := c.reply(); h.Err != wire.OK {
+			t.Fatal(h.Err)
+		}
+	}
+	path := "/" + strings.Repeat("x", 400_000)
+	for i := range int32(wordListMax/400_000 + 1) {
+		c.must(i, wire.OpExists, watchOf(fmt.Sprint(path, i)), wire.ErrNoNode)
+	}
+	for _, word := range []string{"dump", "wchc", "wchp"} {
+		got := f.word(word)
+		if !strings.HasSuffix(got, "(the lists above are not whole: they would be too long)\n") || len(got) > wordListMax+wordListMax/8 {
+			t.Errorf("%s answers %d bytes that end in %q", word, len(got), got[max(0, len(got)-80):])
+		}
+	}
+	if got := f.word("cons"); strings.Contains(got, "not whole") {
+		t.Errorf("cons says that it is not whole: %s", got)
 	}
 }
 

@@ -198,6 +198,18 @@ func (t *Tree) Ephemerals(id wire.SessionID) []string {
 	return paths
 }
 
+// FirstEphemerals is Ephemerals for the first max of them.
+func (t *Tree) FirstEphemerals(id wire.SessionID, max int) []string {
+	var paths []string
+	t.eachEphemeral(id, func(n nodeID) bool {
+		if len(paths) < max {
+			paths = append(paths, t.path(n))
+		}
+		return len(paths) < max
+	})
+	return paths
+}
+
 // EphemeralOwners visits every session that has ephemerals and tells whether it
 // is in the replicated table: a fuzzy snapshot of ZooKeeper's can hold nodes of
 // sessions that are gone.
