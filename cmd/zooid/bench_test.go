@@ -69,8 +69,9 @@ func TestBenchEveryWorkload(t *testing.T) {
 	}
 	t.Run("on a schedule", func(t *testing.T) {
 		r := benchmark(t, append([]string{"set"}, short(s, "--rate", "500", "--duration", "1s")...)...)
-		if r.Rate != 500 || r.OpsPerSec < 300 || r.OpsPerSec > 600 {
-			t.Errorf("%v/s, want 500", r.OpsPerSec)
+		// A busy machine does fewer; without a schedule there are many thousand.
+		if r.Rate != 500 || r.Ops <= 0 || r.Ops > 600 {
+			t.Errorf("%d ops within a second, 500 are on the schedule", r.Ops)
 		}
 	})
 	t.Run("as a table", func(t *testing.T) {
