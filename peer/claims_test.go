@@ -74,6 +74,42 @@ func TestObserverTellsItsOwnRequestsApart(t *testing.T) {
 	}
 }
 
+// The same with two requests that nothing but their order tells apart: both set the
+// same znode. The leader says with the session what was under way then.
+func TestObserverTellsEqualRequestsApart(t *testing.T) {
+	w := clientsWorld(t, 3, 1, 1000)
+	f, o := w.members[1], w.members[4]
+	w.attachTo(f, 11, 0)
+	w.run(50)
+	id := f.clients[11].session
+	w.submit(f, reqOf(11, 1, wire.OpCreate, create("/x")))
+	w.run(50)
+	var told []znode.Applied
+	w.replied = func(m *member, c *client, a *znode.Applied) {
+		if m == o && a.Op == wire.OpSetData {
+			told = append(told, *a)
+		}
+	}
+	set := func(data string) *wire.SetDataRequest {
+		return &wire.SetDataRequest{Path: "/x", Data: []byte(data), Version: -1}
+	}
+	w.submit(f, reqOf(11, 2, wire.OpSetData, set("old connection")))
+	w.run(0)
+	w.disconnect(f, 11)
+	w.attachTo(o, 41, id)
+	for range 200 {
+		w.run(1)
+		if c := o.clients[41]; c != nil && c.session == id {
+			break
+		}
+	}
+	w.submit(o, reqOf(41, 2, wire.OpSetData, set("new connection")))
+	w.run(200)
+	if len(told) != 1 || told[0].Stat.Version != 2 {
+		t.Errorf("the second change of /x was answered with %+v", told)
+	}
+}
+
 // A client leaves member 1, of which that never hears (its FIN is lost), while a
 // write waits there; does a later write elsewhere; then the leader dies.
 func TestHeldRequestIsNotDoneBehindALaterOne(t *testing.T) {
