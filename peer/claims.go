@@ -30,7 +30,9 @@ import (
 //   - nobody claims its session since a later time.
 //
 // The connections of all others are dropped: their clients learn that the outcome
-// is unknown, and ask as clients of ZooKeeper do. So it is where a claim does not
+// is unknown, and ask as clients of ZooKeeper do. Where nothing of a connection waits
+// it is dropped when it asks for something: its client may have left it before, and
+// what it brings now may have been on its way since then. So it is where a claim does not
 // come: a member is down (but for the leader that has gone), has just been started,
 // or is ZooKeeper's. What no claim can tell is whether a client had gone to the
 // leader that died, in the moment before, without its going being heard here.
@@ -144,11 +146,11 @@ func (p *Peer) claimHeld(attached []Attachment) {
 			stamps[a.Session] = at
 		}
 		at, held := oldest[a.Conn]
-		if !held {
-			continue
+		if !held && (!p.leads() && !p.SharesSecret() || zab.Mistaken(zab.AskGivenUp)) {
+			continue // a leader of ZooKeeper's has no verdict
 		}
 		if p.local.sessions[a.Session] == nil && !zab.Mistaken(zab.AskGivenUp) {
-			if why := p.givenUp(a, at); why != "" {
+			if why := p.givenUp(a, at); held && why != "" {
 				p.drop(a.Conn, why)
 				continue
 			}
@@ -357,12 +359,21 @@ func (p *Peer) judge(known bool, moved []wire.SessionID) {
 		return
 	}
 	h := &p.holding
+	asks := map[znode.ConnID]bool{}
+	for _, w := range h.unsure {
+		asks[w.r.Conn] = true
+	}
+	for _, r := range h.requests {
+		asks[r.Conn] = true
+	}
 	for _, conn := range slices.Sorted(maps.Keys(h.here)) {
 		id := h.here[conn]
 		_, elsewhere := slices.BinarySearch(moved, id)
 		_, foreign := h.foreign[id]
 		switch {
 		case p.local.sessions[id] != nil:
+		case !known && !asks[conn]:
+			p.doubtful[conn] = struct{}{}
 		case !known:
 			p.giveUp(conn, "its request waits, and not every member can say whether its client has been elsewhere")
 		case elsewhere || foreign:

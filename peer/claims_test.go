@@ -276,3 +276,50 @@ func TestStaleConnectionDoesNotShortenATimeout(t *testing.T) {
 		}
 	}
 }
+
+// A client has moved on to a member that is down when the leader dies. What its old
+// connection brings later must not be done: nobody knows any more who had the
+// session. Connections that ask for nothing stay.
+func TestLateRequestWithAMemberDown(t *testing.T) {
+	w := clientsWorld(t, 5, 0, 5000)
+	a, b := w.members[1], w.members[2]
+	w.attachTo(a, 11, 0)
+	w.attachTo(a, 12, 0)
+	w.run(50)
+	id := a.clients[11].session
+	w.attachTo(b, 21, id)
+	w.run(50)
+	w.submit(b, reqOf(21, 3, wire.OpCreate, create("/later")))
+	w.run(50)
+	w.stop(2)
+	w.run(50)
+	w.stop(5) // the leader
+	w.run(3000)
+	if a.clients[11] == nil || a.clients[12] == nil {
+		t.Fatalf("connections of which nothing waits are dropped:\n%s", w.out.String())
+	}
+	w.submit(a, reqOf(11, 2, wire.OpCreate, create("/before")))
+	w.run(200)
+	if !strings.Contains(w.out.String(), "1: conn 11 dropped: not every member could say") || a.clients[12] == nil {
+		t.Errorf("the old connection is not dropped, or the other one is:\n%s", w.out.String())
+	}
+	if got, err := a.tree.Read(wire.OpExists, new(znode.Reader), (&wire.WatchRequest{Path: "/before"}).Append(nil), nil); err == nil {
+		t.Errorf("what was asked before /later is done behind it: %x", got)
+	}
+}
+
+// A session whose upgrade came in a snapshot is no local one any more, and is not
+// entered in the table a second time.
+func TestUpgradeThatCameInASnapshot(t *testing.T) {
+	w := clientsWorld(t, 3, 0, 5000)
+	a := w.members[1]
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	id := a.clients[11].session
+	a.peer.local.sessions[id] = &localSession{timeoutMs: 4000} // the transaction was never applied here
+	w.stop(3)
+	w.run(3000)
+	if a.peer.local.sessions[id] != nil {
+		t.Error("the session is local and global")
+	}
+}

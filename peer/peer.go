@@ -91,6 +91,10 @@ type Peer struct {
 	// latest has the connection with which each session that came back did so.
 	latest map[wire.SessionID]znode.ConnID
 
+	// doubtful are connections from before a change of leader whose clients
+	// may have been elsewhere since: the first request of one is its end.
+	doubtful map[znode.ConnID]struct{}
+
 	leader  leader
 	learner learner
 	local   localSessions
@@ -101,7 +105,7 @@ type Peer struct {
 	chunk []byte // holds encodings, see memory
 
 	clock session.Clock
-	gapMs int64 // the plan of the last Advance
+	gapMs int64 // the plan of the last Advance, of which there should be one before Start
 	ids   *session.IDs
 	sweep sweep
 }
@@ -129,6 +133,7 @@ func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
 		ids:     session.NewIDs(cfg.Zab.SID, unixMs),
 	}
 	p.holding.gone = map[znode.ConnID]struct{}{}
+	p.doubtful = map[znode.ConnID]struct{}{}
 	p.stamps = map[wire.SessionID]stamp{}
 	p.ended.epoch = -1
 	p.latest = map[wire.SessionID]znode.ConnID{}

@@ -143,5 +143,6 @@ func (p *Peer) drop(conn znode.ConnID, reason string) {
 		return
 	}
 	p.holding.gone[conn] = struct{}{}
+	delete(p.doubtful, conn)
 	p.ready.Dropped = append(p.ready.Dropped, Dropped{conn, reason})
 }
