@@ -135,6 +135,7 @@ func (p *Peer) claimHeld(attached []Attachment) {
 	for _, r := range h.requests {
 		note(r)
 	}
+	maps.DeleteFunc(p.doubtful, func(conn znode.ConnID, _ struct{}) bool { _, alive := h.here[conn]; return !alive })
 	stamps := make(map[wire.SessionID]stamp, len(attached))
 	here := map[znode.ConnID]wire.SessionID{}
 	waits := false
@@ -283,8 +284,8 @@ func (p *Peer) judgeClaims() {
 		if !c.whole || !c.waits {
 			continue
 		}
-		known := p.allClaimed(sid, c)
-		if !known && !due {
+		known, vain := p.allClaimed(sid, c)
+		if !known && !vain && !due {
 			waiting = true
 			continue
 		}
@@ -298,10 +299,13 @@ func (p *Peer) judgeClaims() {
 
 // allClaimed tells whether everybody has said what is needed to judge a claim: all
 // members but the leader whose end has ended the roles, and that at the same time.
-func (p *Peer) allClaimed(sid wire.SID, c *claim) bool {
+// vain says that to wait is of no use: what was said does not fit, or a member that
+// has said nothing cannot be reached.
+func (p *Peer) allClaimed(sid wire.SID, c *claim) (known, vain bool) {
 	if c.ended.epoch < 0 {
-		return false
+		return false, true
 	}
+	known = true
 	skew := max(p.cfg.Zab.TickMs/10, claimSkewMs)
 	for i := range p.cfg.Zab.Ensemble.Members {
 		other := p.cfg.Zab.Ensemble.Members[i].SID
@@ -311,13 +315,14 @@ func (p *Peer) allClaimed(sid wire.SID, c *claim) bool {
 		o := p.leader.claims.of[other]
 		switch {
 		case o == nil && other == c.ended.leader:
-		case o == nil || !o.whole || o.ended.epoch != c.ended.epoch:
-			return false
-		case max(o.ended.atMs-c.ended.atMs, c.ended.atMs-o.ended.atMs) > skew:
-			return false
+		case o == nil || !o.whole:
+			known = false
+			vain = vain || !p.InTouch(other)
+		case o.ended.epoch != c.ended.epoch, max(o.ended.atMs-c.ended.atMs, c.ended.atMs-o.ended.atMs) > skew:
+			return false, true
 		}
 	}
-	return true
+	return known, vain
 }
 
 // verdict tells a member which of its sessions are another's. Where two have the
