@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"zooid/config"
 )
@@ -79,24 +78,6 @@ func newServe() *cobra.Command {
 	f.BoolVar(&check, "check", false, "say whether a server would start with this configuration and what it would warn of, and end")
 	f.StringVar(&pprofAddr, "pprof", "", "serve Go's profiles on this address, such as 127.0.0.1:6060")
 	return cmd
-}
-
-// newLogger logs to out, for people or in JSON.
-func newLogger(out io.Writer, level string, asJSON bool) (*zap.Logger, error) {
-	l, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
-	}
-	c := zap.NewProductionEncoderConfig()
-	c.EncodeTime = zapcore.ISO8601TimeEncoder
-	c.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(c)
-	if !asJSON {
-		c.EncodeLevel = zapcore.CapitalLevelEncoder
-		c.ConsoleSeparator = "  "
-		encoder = zapcore.NewConsoleEncoder(c)
-	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), l)), nil
 }
 
 // builtIn is the source of a configuration that nobody wrote.
