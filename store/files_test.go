@@ -130,7 +130,13 @@ func TestSessionKey(t *testing.T) {
 	}
 	mustClose(t, s)
 	must(t, os.WriteFile(filepath.Join(dir, "session.key"), key[:31], 0o600))
-	expectRefused(t, Options{DataDir: dir}, "session.key is not 32 bytes long")
+	expectRefused(t, Options{DataDir: dir}, "session.key is not 32 bytes long: put the right file back, or remove it")
+	must(t, os.Remove(filepath.Join(dir, "session.key")))
+	must(t, os.Mkdir(filepath.Join(dir, "session.key"), 0o755))
+	expectRefused(t, Options{DataDir: dir}, "session.key is no regular file: put the right file back, or remove it")
+	if st, err := os.Stat(filepath.Join(dir, "session.key")); err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("the folder's mode was changed: %v, %v", st, err)
+	}
 }
 
 // TestOneDirectoryTwoNames: dataLogDir may mean dataDir by another name.

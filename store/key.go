@@ -32,7 +32,11 @@ func sessionKey(fs vfs.FS, dataDir string, log *zap.Logger) ([]byte, error) {
 		return nil, fmt.Errorf("session key: %w", err)
 	}
 	defer f.Close()
-	if st, err := f.Stat(); fs == vfs.Default && err == nil && st.Mode().Perm()&0o077 != 0 {
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		return nil, notAKey(path, "is no regular file")
+	}
+	if fs == vfs.Default && err == nil && st.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(path, 0o600); err != nil {
 			log.Warn("others may read the session key, and could take over sessions: chmod 600 it", zap.String("file", path), zap.Error(err))
 		} else {
@@ -44,9 +48,14 @@ func sessionKey(fs vfs.FS, dataDir string, log *zap.Logger) ([]byte, error) {
 		return nil, fmt.Errorf("session key %s: %w", path, err)
 	}
 	if len(b) != keySize {
-		return nil, fmt.Errorf("session key %s is not %d bytes long: put the right file back, or remove it and open sessions cannot be resumed after this start", path, keySize)
+		return nil, notAKey(path, fmt.Sprintf("is not %d bytes long", keySize))
 	}
 	return b, nil
+}
+
+// notAKey says what is wrong with the file of the secret, and what to do.
+func notAKey(path, what string) error {
+	return fmt.Errorf("session key %s %s: put the right file back, or remove it; then sessions that are open cannot be resumed after this start", path, what)
 }
 
 func makeKey(fs vfs.FS, dataDir string) ([]byte, error) {
