@@ -49,6 +49,6 @@ func (w *watchTable) dropAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.paths, w.conns, w.all = arena[watchedPath, *watchedPath]{}, arena[watcher, *watcher]{}, arena[watch, *watch]{}
-	w.recursive, w.dataPaths, w.dataConns, w.dataCount, w.childCount = 0, 0, 0, 0, 0
+	w.dataPaths, w.dataConns, w.dataCount, w.childCount = 0, 0, 0, 0
 	w.init()
 }

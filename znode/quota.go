@@ -27,6 +27,7 @@ type quotaState = Quota
 // quotaTable holds a quota for each limits node, by the path that it is about.
 type quotaTable struct {
 	byPath  map[string]*quota
+	lengths pathLengths // of the paths in byPath
 	scratch []byte
 }
 
@@ -35,7 +36,23 @@ type quota struct {
 	statsPath string
 }
 
-func (q *quotaTable) init() { q.byPath = make(map[string]*quota) }
+func (q *quotaTable) init() {
+	q.byPath = make(map[string]*quota)
+	q.lengths = make(pathLengths)
+}
+
+// set puts a quota on a path that has none.
+func (q *quotaTable) set(path string, e *quota) {
+	q.byPath[path] = e
+	q.lengths.add(path, 1)
+}
+
+func (q *quotaTable) remove(path string) {
+	if _, ok := q.byPath[path]; ok {
+		delete(q.byPath, path)
+		q.lengths.add(path, -1)
+	}
+}
 
 // deepest is the quota of path or of its nearest ancestor that has one. The
 // root has none: ZooKeeper 3.9 does not survive a quota on it.
@@ -44,8 +61,10 @@ func (q *quotaTable) deepest(path string) *quota {
 		return nil
 	}
 	for len(path) > 1 {
-		if e := q.byPath[path]; e != nil {
-			return e
+		if q.lengths.has(path) {
+			if e := q.byPath[path]; e != nil {
+				return e
+			}
 		}
 		path, _ = splitPath(path)
 	}
@@ -105,7 +124,7 @@ func (t *Tree) noteLimits(about string, data []byte) {
 	if q == nil {
 		about = strings.Clone(about)
 		q = &quota{statsPath: quotaPath + about + "/" + statsName}
-		t.quotas.byPath[about] = q
+		t.quotas.set(about, q)
 	}
 	q.limits = parseLimits(string(data))
 	q.limits.Path = q.statsPath[len(quotaPath) : len(q.statsPath)-len(statsName)-1]
@@ -151,7 +170,7 @@ func (t *Tree) quotaWritten(path string, data []byte) {
 // quotaDeleted follows up on the delete of path.
 func (t *Tree) quotaDeleted(path string) {
 	if about, role := quotaNode(path); role == limitsName {
-		delete(t.quotas.byPath, about)
+		t.quotas.remove(about)
 	}
 	t.quotaChanged(path)
 }

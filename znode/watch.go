@@ -69,7 +69,9 @@ type watchTable struct {
 	byKey  map[watchKey]uint32
 	change uint64 // counts changes, so that each is told to a connection once
 
-	recursive  int
+	// recursiveLengths are those of the paths with recursive watches.
+	recursiveLengths pathLengths
+
 	dataPaths  int // figures of the two tables
 	dataConns  int
 	dataCount  int
@@ -80,6 +82,7 @@ func (w *watchTable) init() {
 	w.byPath = make(map[string]uint32)
 	w.byConn = make(map[ConnID]uint32)
 	w.byKey = make(map[watchKey]uint32)
+	w.recursiveLengths = make(pathLengths)
 }
 
 // add registers what is not registered yet. Path is cloned if kept.
@@ -142,9 +145,11 @@ func (w *watchTable) set(e *watch, kinds watchKinds) {
 		}
 	}
 	w.childCount += int(inTable(kinds, inChildTable) - inTable(e.kinds, inChildTable))
-	d := inTable(kinds, recursiveWatch) - inTable(e.kinds, recursiveWatch)
-	p.recursive += d
-	w.recursive += int(d)
+	if d := inTable(kinds, recursiveWatch) - inTable(e.kinds, recursiveWatch); d != 0 {
+		if p.recursive += d; p.recursive == max(d, 0) {
+			w.recursiveLengths.add(p.path, int(d))
+		}
+	}
 	e.kinds = kinds
 }
 
@@ -258,12 +263,15 @@ func (w *watchTable) trigger(dst []ConnID, typ wire.EventType, path string) []Co
 	if pi := w.byPath[path]; pi != 0 {
 		dst = w.triggerAt(dst, pi, at)
 	}
-	if w.recursive == 0 || typ == wire.EventNodeChildrenChanged {
+	if len(w.recursiveLengths) == 0 || typ == wire.EventNodeChildrenChanged {
 		return dst
 	}
 	for path != "/" {
 		if path, _ = splitPath(path); path == "" {
 			path = "/"
+		}
+		if !w.recursiveLengths.has(path) {
+			continue
 		}
 		if pi := w.byPath[path]; pi != 0 && w.paths.at(pi).recursive > 0 {
 			dst = w.triggerAt(dst, pi, recursiveWatch)
