@@ -30,9 +30,7 @@ import (
 //   - nobody claims its session since a later time.
 //
 // The connections of all others are dropped: their clients learn that the outcome
-// is unknown, and ask as clients of ZooKeeper do. Where nothing of a connection waits
-// it is dropped when it asks for something: its client may have left it before, and
-// what it brings now may have been on its way since then. So it is where a claim does not
+// is unknown, and ask as clients of ZooKeeper do. So it is where a claim does not
 // come: a member is down (but for the leader that has gone), has just been started,
 // or is ZooKeeper's. What no claim can tell is whether a client had gone to the
 // leader that died, in the moment before, without its going being heard here.
@@ -135,7 +133,6 @@ func (p *Peer) claimHeld(attached []Attachment) {
 	for _, r := range h.requests {
 		note(r)
 	}
-	maps.DeleteFunc(p.doubtful, func(conn znode.ConnID, _ struct{}) bool { _, alive := h.here[conn]; return !alive })
 	stamps := make(map[wire.SessionID]stamp, len(attached))
 	here := map[znode.ConnID]wire.SessionID{}
 	waits := false
@@ -147,11 +144,11 @@ func (p *Peer) claimHeld(attached []Attachment) {
 			stamps[a.Session] = at
 		}
 		at, held := oldest[a.Conn]
-		if !held && (!p.leads() && !p.SharesSecret() || zab.Mistaken(zab.AskGivenUp)) {
-			continue // a leader of ZooKeeper's has no verdict
+		if !held {
+			continue
 		}
 		if p.local.sessions[a.Session] == nil && !zab.Mistaken(zab.AskGivenUp) {
-			if why := p.givenUp(a, at); held && why != "" {
+			if why := p.givenUp(a, at); why != "" {
 				p.drop(a.Conn, why)
 				continue
 			}
@@ -284,8 +281,8 @@ func (p *Peer) judgeClaims() {
 		if !c.whole || !c.waits {
 			continue
 		}
-		known, vain := p.allClaimed(sid, c)
-		if !known && !vain && !due {
+		known := p.allClaimed(sid, c)
+		if !known && !due {
 			waiting = true
 			continue
 		}
@@ -299,13 +296,10 @@ func (p *Peer) judgeClaims() {
 
 // allClaimed tells whether everybody has said what is needed to judge a claim: all
 // members but the leader whose end has ended the roles, and that at the same time.
-// vain says that to wait is of no use: what was said does not fit, or a member that
-// has said nothing cannot be reached.
-func (p *Peer) allClaimed(sid wire.SID, c *claim) (known, vain bool) {
+func (p *Peer) allClaimed(sid wire.SID, c *claim) bool {
 	if c.ended.epoch < 0 {
-		return false, true
+		return false
 	}
-	known = true
 	skew := max(p.cfg.Zab.TickMs/10, claimSkewMs)
 	for i := range p.cfg.Zab.Ensemble.Members {
 		other := p.cfg.Zab.Ensemble.Members[i].SID
@@ -315,14 +309,13 @@ func (p *Peer) allClaimed(sid wire.SID, c *claim) (known, vain bool) {
 		o := p.leader.claims.of[other]
 		switch {
 		case o == nil && other == c.ended.leader:
-		case o == nil || !o.whole:
-			known = false
-			vain = vain || !p.InTouch(other)
-		case o.ended.epoch != c.ended.epoch, max(o.ended.atMs-c.ended.atMs, c.ended.atMs-o.ended.atMs) > skew:
-			return false, true
+		case o == nil || !o.whole || o.ended.epoch != c.ended.epoch:
+			return false
+		case max(o.ended.atMs-c.ended.atMs, c.ended.atMs-o.ended.atMs) > skew:
+			return false
 		}
 	}
-	return known, vain
+	return true
 }
 
 // verdict tells a member which of its sessions are another's. Where two have the
@@ -364,21 +357,12 @@ func (p *Peer) judge(known bool, moved []wire.SessionID) {
 		return
 	}
 	h := &p.holding
-	asks := map[znode.ConnID]bool{}
-	for _, w := range h.unsure {
-		asks[w.r.Conn] = true
-	}
-	for _, r := range h.requests {
-		asks[r.Conn] = true
-	}
 	for _, conn := range slices.Sorted(maps.Keys(h.here)) {
 		id := h.here[conn]
 		_, elsewhere := slices.BinarySearch(moved, id)
 		_, foreign := h.foreign[id]
 		switch {
 		case p.local.sessions[id] != nil:
-		case !known && !asks[conn]:
-			p.doubtful[conn] = struct{}{}
 		case !known:
 			p.giveUp(conn, "its request waits, and not every member can say whether its client has been elsewhere")
 		case elsewhere || foreign:

@@ -91,10 +91,6 @@ type Peer struct {
 	// latest has the connection with which each session that came back did so.
 	latest map[wire.SessionID]znode.ConnID
 
-	// doubtful are connections from before a change of leader whose clients
-	// may have been elsewhere since: the first request of one is its end.
-	doubtful map[znode.ConnID]struct{}
-
 	leader  leader
 	learner learner
 	local   localSessions
@@ -105,7 +101,7 @@ type Peer struct {
 	chunk []byte // holds encodings, see memory
 
 	clock session.Clock
-	gapMs int64 // the plan of the last Advance, of which there should be one before Start
+	gapMs int64 // the plan of the last Advance
 	ids   *session.IDs
 	sweep sweep
 }
@@ -133,7 +129,6 @@ func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
 		ids:     session.NewIDs(cfg.Zab.SID, unixMs),
 	}
 	p.holding.gone = map[znode.ConnID]struct{}{}
-	p.doubtful = map[znode.ConnID]struct{}{}
 	p.stamps = map[wire.SessionID]stamp{}
 	p.ended.epoch = -1
 	p.latest = map[wire.SessionID]znode.ConnID{}

@@ -143,6 +143,5 @@ func (p *Peer) drop(conn znode.ConnID, reason string) {
 		return
 	}
 	p.holding.gone[conn] = struct{}{}
-	delete(p.doubtful, conn)
 	p.ready.Dropped = append(p.ready.Dropped, Dropped{conn, reason})
 }

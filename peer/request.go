@@ -38,12 +38,6 @@ func (p *Peer) Submit(r *znode.Request, timeMs int64) {
 			return
 		}
 	}
-	if len(p.doubtful) > 0 {
-		if _, in := p.doubtful[r.Conn]; in {
-			p.drop(r.Conn, "not every member could say whether its client has been elsewhere")
-			return
-		}
-	}
 	switch p.phase {
 	case phaseOpen:
 		p.route(r)

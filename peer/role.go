@@ -89,7 +89,6 @@ func (p *Peer) serveIfDue() {
 	if p.role.State == wire.Leading {
 		p.takeOffice()
 	}
-	p.local.upgraded(p.tree)
 	p.local.serve(p.ceiling(), p.localOnly())
 	p.tell(Serving{State: p.role.State, Leader: p.role.Leader, Epoch: p.role.Epoch})
 	if p.phase == phaseHold {
@@ -245,7 +244,6 @@ func (p *Peer) shut(reason string) {
 	p.holding.attaches, p.holding.requests, p.holding.here, p.holding.foreign = nil, nil, nil, nil
 	clear(p.latest)
 	clear(p.stamps)
-	clear(p.doubtful)
 	p.tell(Serving{State: wire.Looking, Reason: reason})
 }
 

@@ -46,7 +46,7 @@ func (p *Peer) supersede(a attachment) {
 	if !ok {
 		scheme = session.CxidUnknown // this member may lag
 	}
-	if zab.Mistaken(zab.OldConnection) || a.conn <= p.latest[a.id] || !p.keys.Check(a.id, a.passwd, scheme) {
+	if a.conn <= p.latest[a.id] || !p.keys.Check(a.id, a.passwd, scheme) {
 		return
 	}
 	p.latest[a.id] = a.conn
@@ -130,7 +130,7 @@ func (p *Peer) settleDenials() {
 
 // attachHere judges a re-attachment as the leader.
 func (p *Peer) attachHere(a attachment) {
-	if ok := p.attaches(a); ok || p.alone || zab.Mistaken(zab.DenyUnsure) {
+	if ok := p.attaches(a); ok || p.alone {
 		p.answer(a, ok)
 		return
 	}
@@ -211,7 +211,7 @@ func (p *Peer) revalidated(v wire.Revalidated) {
 // revalidate answers a learner to which a client has moved: the session is that
 // learner's from now on.
 func (p *Peer) revalidate(f *zab.Forwarded) {
-	if !p.reply(f, zab.Mistaken(zab.DenyUnsure)) {
+	if !p.reply(f, false) {
 		p.leader.denials = append(p.leader.denials, denial{confirm: p.confirm(), f: *f})
 	}
 }

@@ -24,6 +24,7 @@
 //	zooid.server   the number of the member whose directory it is
 //	zooid.lock     locked while a server uses the directory (also in dataLogDir)
 //	zooid.mismatch after which transaction the tree turned out to be wrong
+//	zooid.closed   only while stopped in good order: the copy holds everything
 //	zooid.install  only while a leader's snapshot takes the place of all this
 //
 // A member of an ensemble asks for more than one that runs alone. The tree and
@@ -56,6 +57,15 @@
 //     the marker is compared with the log's record at its zxid, or the snapshot.
 //     Else, and where its files are damaged, it is made again from these, with one
 //     warning; only if they do not reach is the start refused.
+//   - A store that knows more than log and snapshots is used only if these are gone
+//     altogether and the server was stopped in good order (zooid.closed): then it
+//     is all that was ever logged, the epochs are restored, and a snapshot of it is
+//     written before anything is served. After a crash it may lack what was
+//     acknowledged; and beside an earlier state nobody can tell files that were lost
+//     from a backup that was put back on purpose. Both are refused, with the ways to
+//     go on. The note goes before anything is logged or promised. A ZooKeeper that
+//     ran in between leaves it: what that logged, and what was lost with its
+//     version-2, nobody here knows of, nor would ZooKeeper.
 //   - A full disk makes the store wait, not the server. A small tree never fills a
 //     disk: what snapshots and log may take follows from the size of the volume
 //     (space.go), and snapshots are written, and log files begun, by ZooKeeper's
@@ -71,5 +81,6 @@
 // snapshot_write.go for ZooKeeper's format, snaprule.go for when it is written,
 // and purge.go and space.go for what may go;
 // history.go, epochs.go, stream.go, receive.go and install.go for the ensemble;
-// files.go, lock.go, key.go, binding.go, mismatch.go, rebuild.go, modes.go and room.go for the directories themselves.
+// files.go, lock.go, key.go, binding.go, closed.go, mismatch.go, rebuild.go, modes.go
+// and room.go for the directories themselves.
 package store

@@ -52,9 +52,10 @@ func (s *Store) Tail() ([]wire.Entry, error) {
 // settleBase sets down where the log's contiguous run begins. What is known
 // holds as long as the store does: if the state comes from a snapshot that is
 // newer, ZooKeeper has run here and may have taken one over from a leader, with
-// nothing in the log of how it came about.
+// nothing in the log of how it came about. Nor does it hold where the log does not
+// reach the state: what led there is gone.
 func (s *Store) settleBase() error {
-	if z, ok := s.txns.Base(); ok && s.base.isStore && z <= s.base.zxid {
+	if z, ok := s.txns.Base(); ok && s.base.isStore && z <= s.base.zxid && s.txns.Last() >= s.base.zxid {
 		return nil
 	}
 	return s.txns.SetBase(s.base.zxid)

@@ -260,7 +260,7 @@ func (s *Store) secureWayBack() error {
 	if len(snaps) > 0 && (last <= snaps[0].zxid || first <= snaps[0].zxid+1 || first.Epoch() > snaps[0].zxid.Epoch()) {
 		return nil
 	}
-	if s.base.from == "nothing" || s.tree.LastZxid() == 0 {
+	if s.base.from == "nothing" || s.base.standsIn || s.tree.LastZxid() == 0 {
 		// The snapshot is there before the first acknowledgement.
 		s.Keep(true)
 		_, _, err := s.Snapshot()

@@ -31,6 +31,8 @@ const snapshotsTried = 100
 //	                                      damaged; it will replace the store
 //	the store is damaged, or not of     → the newest snapshot, with a warning; it
 //	this history                          will replace the store
+//	neither log nor snapshot, but the   → the store, if the end before was a clean
+//	store                                 one (recoverAhead)
 //	no snapshot                         → a new, empty tree, if the log is empty or
 //	                                      begins with the first transaction
 //
@@ -55,6 +57,7 @@ func (s *Store) recover() error {
 	if m == nil {
 		return s.recoverFromSnapshots()
 	}
+	s.closed, s.notClosed = s.findClosed(*m)
 	newer := usable(snaps, m.zxid)
 	if len(newer) > 0 && s.importNewest(newer) == nil {
 		return nil
@@ -64,7 +67,7 @@ func (s *Store) recover() error {
 	}
 	list := usable(snaps, -1)
 	if last := s.txns.Last(); m.zxid > last && (len(list) == 0 || m.zxid > list[0].zxid) {
-		return s.aheadError(m.zxid, snaps)
+		return s.recoverAhead(*m, snaps)
 	}
 	err = s.checkMarker(*m)
 	if err == nil {
@@ -172,6 +175,8 @@ func (s *Store) recoverFromSnapshots() error {
 func (s *Store) recoverFromLog() error {
 	first := s.txns.First()
 	switch {
+	case first == 0 && s.distrusted != nil:
+		return fmt.Errorf("neither %s nor %s holds anything to make the tree from. Put the files from a backup there; or, to begin with an empty tree and lose everything, remove %s", s.snapDir, s.logDir, s.dir)
 	case first == 0:
 		return s.startEmpty(0)
 	case s.o.TrustEmpty:
@@ -237,16 +242,22 @@ func usable(snaps []snapshotFile, after wire.Zxid) []snapshotFile {
 }
 
 // aheadError refuses a store that knows more than the log and the snapshots: to
-// go on from it would hide that acknowledged txns may be missing behind it, to
-// go on from them would drop some that are here.
+// go on from them would drop what is here, to go on from it would hide that
+// acknowledged txns may be missing behind it, or, after a clean end, bring back
+// what the operator may have wanted to be rid of.
 func (s *Store) aheadError(z wire.Zxid, snaps []snapshotFile) error {
 	reach := s.txns.Last()
 	if list := usable(snaps, -1); len(list) > 0 {
 		reach = max(reach, list[0].zxid)
 	}
-	return fmt.Errorf("the store %s holds the state at zxid %v, but the log in %s and the snapshots in %s end at %v: log files were removed, or an older copy of the directory was put back. "+
-		"Put the missing files back; or, to go on from %v and lose what came after it, remove %s",
-		s.dir, z, s.logDir, s.snapDir, reach, reach, s.dir)
+	ends := fmt.Sprintf("the store %s holds the state at zxid %v, but the log in %s and the snapshots in %s end at %v: log files were removed, or an older copy of the directory was put back",
+		s.dir, z, s.logDir, s.snapDir, reach)
+	if s.closed != nil {
+		return fmt.Errorf("%s. If files were lost, put them back; or move the log and snapshot files that are left out of the way, and the server goes on from the store, which held everything when it was stopped. "+
+			"If an older state was put back on purpose, to go on from %v and lose what came after it, remove %s", ends, reach, s.dir)
+	}
+	return fmt.Errorf("%s. Put the missing files back; or, to go on from %v and lose what came after it, remove %s. The store alone cannot take their place: %w",
+		ends, reach, s.dir, s.notClosed)
 }
 
 // storeError adds to what is wrong with Pebble's files what to do about it.
@@ -268,6 +279,9 @@ type base struct {
 	began    time.Time
 	isStore  bool
 	snapshot string
+	// standsIn says that neither log nor snapshot leads here: the store is all that
+	// there is.
+	standsIn bool
 	// unknownACL holds the znodes of a snapshot whose ACL its table lacks, with
 	// their owners. The table is written before the znodes, while txns go on, so
 	// a txn behind the snapshot must set each of them (ZOOKEEPER-4689).

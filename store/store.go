@@ -125,6 +125,10 @@ type Store struct {
 	db     *pebble.DB // nil until there is a store
 	// distrusted is why the store that was found is made again, nil if it is not.
 	distrusted error
+	// closed is the note of the clean end before, nil if there is none that is of
+	// this copy; then notClosed says why.
+	closed    *closedNote
+	notClosed error
 	// mismatchNoted says that NoteMismatch has been called.
 	mismatchNoted atomic.Bool
 	room          *roomFS
@@ -226,6 +230,9 @@ func (s *Store) open() error {
 	if err := s.recover(); err != nil {
 		return err
 	}
+	if err := s.restoreEpochs(); err != nil {
+		return err
+	}
 	s.startKeeper()
 	if s.o.DeferTail {
 		err = s.settleBase()
@@ -242,6 +249,9 @@ func (s *Store) open() error {
 		return err
 	}
 	if err := s.secureWayBack(); err != nil {
+		return err
+	}
+	if err := s.forgetClosed(); err != nil {
 		return err
 	}
 	s.space.need.Store(s.snapshotEstimate())
@@ -353,23 +363,39 @@ func (s *Store) FlushedZxid() wire.Zxid { return s.edition.Load().flushedZxid() 
 // disk is no error.
 func (s *Store) Close() error {
 	err := s.txns.Close()
+	logged := err == nil
 	if txnlog.IsFull(err) {
 		s.log.Warn("the disk is full: what the log did not take was not acknowledged", zap.String("dir", s.logDir))
 		err = nil
 	}
 	close(s.stop)
-	return errors.Join(err, s.closeCopy(), s.unlock())
+	clean, closeErr := s.closeCopy()
+	if clean != nil && logged {
+		s.noteClosed(clean)
+	}
+	return errors.Join(err, closeErr, s.unlock())
 }
 
-// closeCopy ends the work in the background and closes Pebble.
-func (s *Store) closeCopy() error {
-	return s.unlessFull(func() error {
+// closeCopy ends the work in the background and closes Pebble. clean is what a
+// clean end says of the copy, nil if that does not hold all there is.
+func (s *Store) closeCopy() (clean *closedNote, err error) {
+	var closed atomic.Pointer[closedNote]
+	err = s.unlessFull(func() error {
 		s.background.Wait()
 		s.snapshotter.Wait()
 		s.snapshotting.Lock() // a snapshot that is being written has ended
 		defer s.snapshotting.Unlock()
-		return errors.Join(s.endKeeper(), s.closePebble())
+		err := s.endKeeper()
+		var n *closedNote
+		if err == nil {
+			n = s.closing()
+		}
+		if err = errors.Join(err, s.closePebble()); err == nil {
+			closed.Store(n)
+		}
+		return err
 	})
+	return closed.Load(), err
 }
 
 // unlessFull does what may use Pebble, and waits for it unless the disk is full:

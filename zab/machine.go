@@ -345,15 +345,6 @@ func (m *Machine) Linked(sid wire.SID) {
 	}
 }
 
-// InTouch tells whether an election connection with a member stands.
-func (m *Machine) InTouch(sid wire.SID) bool {
-	if m.elect == nil {
-		return false
-	}
-	_, stands := m.elect.links[sid]
-	return stands
-}
-
 // Unlinked is the other half of Linked.
 func (m *Machine) Unlinked(sid wire.SID) {
 	if m.elect == nil {

@@ -26,6 +26,7 @@
 //	memory_test.go     large values, and what stays live of them
 //	oversized_test.go  clients that ask for what no member could read
 //	baddata_test.go    epoch files, directories and ids that do not belong
+//	lost_test.go       version-2 is lost while the ensemble is stopped
 //	random_test.go     all kinds of faults, by dice
 //
 // What a drill needs beyond Go: Java and Maven where a member is Java's; root

@@ -120,7 +120,6 @@ func (p *process) toClients(rd *peer.Ready) (busy bool) {
 	}
 	if rd.WantAttached {
 		p.w.saw(rareResumed)
-		p.resumedAt, p.resumedIn = p.w.now, p.serving.Epoch
 		p.peer.Resume(p.doors.sessions())
 		busy = true
 	}

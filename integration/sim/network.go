@@ -64,7 +64,10 @@ type pipe struct {
 	held    []msg
 }
 
-func (w *world) cut(from, to int) bool { return w.blocked[from][to] }
+// place is where a node stands in the matrix of the network.
+func (w *world) place(node int) int { return min(node, len(w.members)) }
+
+func (w *world) cut(from, to int) bool { return w.blocked[w.place(from)][w.place(to)] }
 
 // delay is how long one message takes.
 func (w *world) delay(from, to int) int64 {
@@ -72,7 +75,7 @@ func (w *world) delay(from, to int) int64 {
 	if w.network.Uint32()&0xff == 0 {
 		d *= 20
 	}
-	if f := w.slow[from][to]; f > 1 {
+	if f := w.slow[w.place(from)][w.place(to)]; f > 1 {
 		d *= f
 	}
 	return d
@@ -270,7 +273,7 @@ func (w *world) hangUp(c *conn, side int, silence int64) {
 	w.forget(c)
 }
 
-// block cuts or heals one direction between two nodes.
+// block cuts or heals one direction between two places.
 func (w *world) block(from, to int, cut bool) {
 	if from == to || w.blocked[from][to] == cut {
 		return
@@ -287,13 +290,6 @@ func (w *world) thaw() {
 		for side := range c.pipes {
 			if p := &c.pipes[side]; p.stuck && !w.cut(c.ends[side].node, c.ends[1-side].node) {
 				p.stuck = false
-				if c.purpose == forClient && w.network.IntN(2) == 0 { // TCP's next try may be as far away as the last one
-					later := w.now + int64(w.network.Uint64N(uint64(6*w.plan.tickMs*ms)))
-					for i := p.head; i < len(p.q); i++ {
-						p.q[i].at = max(p.q[i].at, later)
-					}
-					p.last = max(p.last, later)
-				}
 				w.arm(c, side)
 			}
 		}

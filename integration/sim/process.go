@@ -72,18 +72,15 @@ type process struct {
 	resigned     bool
 	installing   bool // the disk has, or soon has, a state that the tree has not
 
-	serving   peer.Serving
-	onHeld    func() // what a fault has planned for when clients are held
-	resumedAt int64  // when held clients were last let in again,
-	resumedIn int64  // and in which epoch
-	open      bool   // clients are let in
-	links     []*conn
-	dialling  []bool
-	dials     int                  // of leaders
-	notes     []*wire.Notification // the last one to each member, which a new link says again
-	doors     doors
-	out       znode.Applied
-	check     processCheck
+	serving  peer.Serving
+	open     bool // clients are let in
+	links    []*conn
+	dialling []bool
+	dials    int                  // of leaders
+	notes    []*wire.Notification // the last one to each member, which a new link says again
+	doors    doors
+	out      znode.Applied
+	check    processCheck
 }
 
 // lapse is the protocol's clock: the time in which the member could have heard

@@ -57,7 +57,7 @@ func TestSeeds(t *testing.T) {
 // ensemble of ours alone should never come to.
 func mayNeverBe(s rare, seeds uint64) bool {
 	switch s {
-	case rareTruncElsewhere, rareTruncRefused, rareStaleRefusal, rareUnjudged, rareRecipeTwo:
+	case rareTruncElsewhere, rareTruncRefused, rareStaleRefusal, rareUnjudged:
 		return true
 	case rareCrashInTrunc, rareCrashInInstall, rareSnapBroken, rareLogBehindCopy, rareLockTaken, rareMovedRefused, rareSessionExpired:
 		return seeds < 5000
