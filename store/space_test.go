@@ -37,7 +37,7 @@ func (d *smallDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	used := d.ballast
-	for _, dir := range []string{"/data/version-2", "/data/zooid"} {
+	for _, dir := range []string{"/data/version-2", "/data/zooid", "/data/zooid.new"} {
 		names, _ := d.FS.List(dir)
 		for _, name := range names {
 			if st, err := d.FS.Stat(d.FS.PathJoin(dir, name)); err == nil {
@@ -97,6 +97,58 @@ func TestOpenOnFullDisk(t *testing.T) {
 	if level := s.Space().Level; level != SpaceEnough {
 		t.Errorf("level %d", level)
 	}
+}
+
+// TestStartRemovesWhatFillsTheDisk starts on a disk that is full of what a kill in
+// the middle of a snapshot or of making the copy has left, and touches nothing else.
+func TestStartRemovesWhatFillsTheDisk(t *testing.T) {
+	for _, left := range []string{"/data/version-2/snapshot.7.tmp", "/data/zooid.new/000001.sst"} {
+		t.Run(left, func(t *testing.T) {
+			o := memOptions()
+			disk := &smallDisk{FS: o.FS, total: 64 << 20}
+			o.FS = disk
+			l := startLoop(t, o)
+			l.propose(1, wire.OpCreateSession, nil)
+			for i := range 50 {
+				l.create(fmt.Sprintf("/n%d", i), "value", 0)
+			}
+			l.apply()
+			mustClose(t, l.s)
+			must(t, disk.FS.MkdirAll(disk.FS.PathDir(left), 0o755))
+			f, err := disk.FS.Create(left, vfs.WriteCategoryUnspecified)
+			must(t, err)
+			_, err = f.Write(make([]byte, 2<<20))
+			must(t, err)
+			must(t, f.Close())
+			disk.setBallast(62<<20 + 512<<10)
+			s := open(t, o)
+			if exists(disk, left) {
+				t.Error("it is still there")
+			}
+			if n := s.Tree().NodeCount(); n < 50 {
+				t.Errorf("%d znodes", n)
+			}
+			must(t, s.Close())
+			disk.setBallast(64 << 20)
+			names := filesOf(disk)
+			if _, err := Open(o); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("a full disk without leftovers: %v", err)
+			}
+			if after := filesOf(disk); !slices.Equal(after, names) {
+				t.Errorf("before %v, after %v", names, after)
+			}
+		})
+	}
+}
+
+// filesOf are the names of the files in a store's directories.
+func filesOf(fs vfs.FS) (names []string) {
+	for _, dir := range []string{"/data/version-2", "/data/zooid"} {
+		in, _ := fs.List(dir)
+		names = append(names, in...)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // TestWaitingForRoomOnASmallVolume ends also where there can never be as much free

@@ -184,7 +184,7 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	if err := s.checkStart(); err != nil {
+	if err := s.checkSpaceAtStart(); err != nil {
 		return err
 	}
 	if err := s.takeDirs(); err != nil {
@@ -276,8 +276,11 @@ func (s *Store) replayAll() error {
 }
 
 // takeDirs makes the directories and locks them. The log's is locked as well:
-// two servers with one dataLogDir would write into one log.
+// two servers with one dataLogDir would write into one log. Once taken they stay so.
 func (s *Store) takeDirs() error {
+	if len(s.locks) > 0 {
+		return nil
+	}
 	dirs := slices.Compact([]string{s.o.DataDir, s.o.LogDir})
 	if err := prepareDirs(s.fs, dirs...); err != nil {
 		return err
