@@ -63,6 +63,10 @@ func (sp Space) String() string {
 	if sp.Total == 0 {
 		return "no room is left below " + sp.Dir
 	}
+	if sp.Level == SpaceNone && sp.Free >= 2*sp.Floor {
+		// The log was refused for want of something else than bytes.
+		return fmt.Sprintf("%s has %s free of %s, but takes no more: see whether its inodes (df -i) or a quota are used up", sp.Dir, sizeText(sp.Free), sizeText(sp.Total))
+	}
 	return fmt.Sprintf("%s has %s free of %s, and %s are to stay free", sp.Dir, sizeText(sp.Free), sizeText(sp.Total), sizeText(sp.Floor))
 }
 

@@ -79,6 +79,19 @@ func TestLevelsOfSpace(t *testing.T) {
 	}
 }
 
+// TestSpaceTellsOfInodes sees that an operator is not told of a want of bytes where
+// most of the volume is free.
+func TestSpaceTellsOfInodes(t *testing.T) {
+	v := Space{Level: SpaceNone, Dir: "/data", Free: 199 << 20, Total: 200 << 20, Floor: 12 << 20}
+	if have := v.String(); !strings.Contains(have, "inodes (df -i) or a quota") || strings.Contains(have, "to stay free") {
+		t.Error(have)
+	}
+	v.Free = 1 << 20
+	if have := v.String(); !strings.Contains(have, "12 MiB are to stay free") || strings.Contains(have, "inodes") {
+		t.Error(have)
+	}
+}
+
 // TestOpenOnFullDisk is refused with the system's word for it, the directory and
 // the numbers, changes nothing, and works when there is room.
 func TestOpenOnFullDisk(t *testing.T) {
