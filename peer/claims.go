@@ -79,6 +79,11 @@ const (
 	claimSkewMs = 100
 	// claimPart is the most sessions in one packet.
 	claimPart = 32 << 10
+	// claimsUnlisted is how many claims of servers that are no members are kept, as
+	// many as may be connected at once. Beyond it that with the lowest number that
+	// has its verdict is forgotten: else one who joins with ever new numbers would
+	// leave as many lists of all sessions. The sessions stay those of who has them.
+	claimsUnlisted = 64
 
 	claimWhole byte = 1 // flags of a packet: it is the last one,
 	claimWaits byte = 2 // and its member wants the verdict
@@ -241,6 +246,7 @@ func (p *Peer) claimed(f *zab.Forwarded, agoMs int32, d *wire.Decoder) {
 	if c == nil || c.whole || c.conn != f.Conn {
 		c = &claim{conn: f.Conn, ended: ended, stamps: map[wire.SessionID]stamp{}}
 		of[f.SID] = c
+		p.forgetUnlisted(f.SID)
 	}
 	for d.Remaining() > 0 {
 		id, at := wire.SessionID(d.Int64()), stamp(d.Int64())
@@ -251,6 +257,22 @@ func (p *Peer) claimed(f *zab.Forwarded, agoMs int32, d *wire.Decoder) {
 	if flags&claimWhole != 0 {
 		c.whole, c.waits = true, flags&claimWaits != 0
 		p.takeClaim(f.SID, c)
+	}
+}
+
+// forgetUnlisted keeps the claims of servers that are no members within their
+// bound, after sid has made a new one.
+func (p *Peer) forgetUnlisted(sid wire.SID) {
+	of := p.leader.claims.of
+	over := len(of) - len(p.cfg.Zab.Ensemble.Members) - claimsUnlisted
+	if over <= 0 {
+		return
+	}
+	for _, other := range slices.Sorted(maps.Keys(of)) {
+		if over > 0 && other != sid && p.cfg.Zab.Ensemble.Member(other) == nil && !of[other].waits {
+			delete(of, other)
+			over--
+		}
 	}
 }
 
