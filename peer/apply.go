@@ -70,7 +70,7 @@ func (p *Peer) commit(e wire.Entry) {
 			txn.Body = &wire.ErrorTxn{}
 		}
 		q := p.match(txn)
-		p.noteForeign(&q)
+		p.noteElsewhere(&q)
 		p.queue = append(p.queue, q)
 	}
 	p.committed++
@@ -258,7 +258,7 @@ func (p *Peer) applyNext(out *znode.Applied) {
 	if out.Created != 0 {
 		p.sessionBegun(out.Created, out.TimeoutMs)
 		if next.conn != 0 {
-			p.stamps[out.Created] = stampOf(int64(out.Zxid.Epoch()), 0)
+			p.attachedHere(out.Created, out.Zxid)
 		}
 	}
 	if out.Closed != 0 {

@@ -30,8 +30,8 @@
 //     is dropped. A request of a dropped connection that has not left this member
 //     is not done any more.
 //   - Nothing is applied that is not committed.
-//   - What an old connection of a session asks is refused once another member
-//     has attached the session.
+//   - What an old connection of a session asks is not done once another member
+//     has attached the session, also under later leaders (moved.go).
 //   - A sync's outcome says that this member has all that was committed when it
 //     was asked: a leader answers only when a quorum has shown that it still
 //     leads.
@@ -41,5 +41,5 @@
 //     each leader.
 //
 // Read peer.go, ready.go and role.go; then request.go, apply.go and sync.go for
-// the way of a request; then sessions.go, local.go, sweep.go and refuse.go.
+// the way of a request; then sessions.go, moved.go, local.go, sweep.go and refuse.go.
 package peer

@@ -66,6 +66,16 @@ func (p *Peer) localScheme() int32 {
 	return session.CxidJava
 }
 
+// upgraded forgets the sessions whose upgrade this member has not seen as a
+// transaction: it came in a snapshot. Else they would be entered a second time.
+func (l *localSessions) upgraded(tree *znode.Tree) {
+	for id := range l.sessions {
+		if _, _, global := tree.Session(id); global {
+			l.forget(id)
+		}
+	}
+}
+
 // createLocal makes a local session.
 func (p *Peer) createLocal(a attachment) {
 	a.id = p.ids.Next()

@@ -46,7 +46,6 @@ const (
 	phaseShut   phase = iota // there is no role: nobody is served
 	phaseHold                // there is no role yet again: requests wait
 	phaseResume              // there is, and the shell is being asked who is still here
-	phaseClaim               // the leader is being asked what may be asked again, see claims.go
 	phaseOpen                // requests are served
 )
 
@@ -85,8 +84,9 @@ type Peer struct {
 	outcomes  []outcome // that need no transaction, oldest first
 	broken    error
 
-	// stamps tells when the sessions that are attached here were, see stamp.
-	stamps map[wire.SessionID]stamp
+	// attached has the sessions that are attached here, see moved.go. There may be
+	// some whose connection is gone; those that a change of leader finds are let go.
+	attached map[wire.SessionID]attachedSession
 
 	// latest has the connection with which each session that came back did so.
 	latest map[wire.SessionID]znode.ConnID
@@ -101,7 +101,7 @@ type Peer struct {
 	chunk []byte // holds encodings, see memory
 
 	clock session.Clock
-	gapMs int64 // the plan of the last Advance
+	gapMs int64 // the plan of the last Advance, of which there should be one before Start
 	ids   *session.IDs
 	sweep sweep
 }
@@ -129,7 +129,7 @@ func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
 		ids:     session.NewIDs(cfg.Zab.SID, unixMs),
 	}
 	p.holding.gone = map[znode.ConnID]struct{}{}
-	p.stamps = map[wire.SessionID]stamp{}
+	p.attached = map[wire.SessionID]attachedSession{}
 	p.ended.epoch = -1
 	p.latest = map[wire.SessionID]znode.ConnID{}
 	p.local.init(cfg.Zab.TickMs)
@@ -159,9 +159,6 @@ func (p *Peer) Tick(nowMs int64) {
 	if p.phase == phaseHold && nowMs >= p.holding.untilMs {
 		p.shut("no leader in time")
 	}
-	if p.leader.claims.dueMs != 0 && nowMs >= p.leader.claims.dueMs {
-		p.judgeClaims()
-	}
 }
 
 // Deadline is when Tick is wanted next, in ms of the clock.
@@ -169,9 +166,6 @@ func (p *Peer) Deadline() int64 {
 	d := p.Machine.Deadline()
 	if p.phase == phaseHold {
 		d = min(d, p.holding.untilMs)
-	}
-	if due := p.leader.claims.dueMs; due != 0 {
-		d = min(d, due)
 	}
 	return d
 }

@@ -38,6 +38,10 @@ func (p *Peer) Submit(r *znode.Request, timeMs int64) {
 			return
 		}
 	}
+	if p.attached[r.Session].gone {
+		p.drop(r.Conn, "its client has been elsewhere")
+		return
+	}
 	switch p.phase {
 	case phaseOpen:
 		p.route(r)
@@ -100,7 +104,7 @@ func (p *Peer) admit(r *znode.Request, origin wire.SID) {
 		return
 	}
 	if r.Op == wire.OpCreateSession {
-		p.leader.owners[r.Session] = owner{origin, stampOf(p.role.Epoch, 0)}
+		p.leader.owners[r.Session] = origin
 		return
 	}
 	if !p.leader.view.HasSession(r.Session) {
@@ -111,11 +115,11 @@ func (p *Peer) admit(r *znode.Request, origin wire.SID) {
 		}
 		return
 	}
-	o, known := p.leader.owners[r.Session]
+	owner, known := p.leader.owners[r.Session]
 	switch {
-	case !known: // the first who asks, unless another has a claim
-		p.leader.owners[r.Session] = owner{sid: origin}
-	case o.sid != origin && !zab.Mistaken(zab.ForgetMoved):
+	case !known: // whoever knows of a move to another does not ask
+		p.leader.owners[r.Session] = origin
+	case owner != origin && !zab.Mistaken(zab.ForgetMoved):
 		r.Refused = wire.ErrSessionMoved
 	}
 }

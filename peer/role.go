@@ -15,11 +15,8 @@ type leader struct {
 	view    *znode.View
 	tracker *session.Tracker
 	// owners has the member at which each session was last attached. A session
-	// that no request came from in this term, and nobody claims, has none yet. nil
-	// for a member alone.
-	owners map[wire.SessionID]owner
-	grants int64 // re-attachments in this term
-	claims claims
+	// that no request came from in this term has none yet. nil for a member alone.
+	owners map[wire.SessionID]wire.SID
 	syncs  []learnerSync   // of learners, oldest first
 	early  []zab.Forwarded // came before the initial history was applied
 	// denials wait until it is sure that this member still leads, oldest first.
@@ -52,11 +49,8 @@ type hold struct {
 	epoch    int64
 	attaches []attachment
 	requests []*znode.Request
-	// here are the connections of which something waits for the leader's word.
-	here map[znode.ConnID]wire.SessionID
-	// foreign are sessions of which a transaction was seen, since the role ended,
-	// that nobody here has asked for: they have been elsewhere.
-	foreign map[wire.SessionID]struct{}
+	// here are, while clients are resumed, the connections that still have a session.
+	here map[znode.ConnID]struct{}
 	// gone are the connections that were dropped since the last role ended; what
 	// still comes from them must not be done after what was lost.
 	gone map[znode.ConnID]struct{}
@@ -89,6 +83,7 @@ func (p *Peer) serveIfDue() {
 	if p.role.State == wire.Leading {
 		p.takeOffice()
 	}
+	p.local.upgraded(p.tree)
 	p.local.serve(p.ceiling(), p.localOnly())
 	p.tell(Serving{State: p.role.State, Leader: p.role.Leader, Epoch: p.role.Epoch})
 	if p.phase == phaseHold {
@@ -96,8 +91,7 @@ func (p *Peer) serveIfDue() {
 	} else {
 		p.phase = phaseOpen
 		p.learner.awaited = nil
-		clear(p.stamps) // nobody is connected
-		p.claim(false)
+		clear(p.attached) // nobody is connected
 	}
 	early := p.leader.early
 	p.leader.early = nil
@@ -112,8 +106,7 @@ func (p *Peer) takeOffice() {
 	p.leader.view = znode.NewView(p.tree)
 	p.leader.tracker = session.NewTracker(p.cfg.Zab.TickMs)
 	if !p.alone {
-		p.leader.owners = map[wire.SessionID]owner{}
-		p.leader.claims.of = map[wire.SID]*claim{}
+		p.leader.owners = map[wire.SessionID]wire.SID{}
 	}
 	p.proposed = p.tree.LastZxid()
 	p.tree.Sessions(func(id wire.SessionID, timeoutMs, _ int32) {
@@ -128,14 +121,13 @@ func (p *Peer) takeOffice() {
 // endRole gives up what the role was made of. Clients are held, and what they
 // have under way is settled with the next role: the history with which that
 // begins has all that was committed, and what it has not can never be, so that
-// it may be asked again, if its client cannot have given it up (claims.go). Where the order of a connection's outcomes would
+// it may be asked again, if its client cannot have given it up (moved.go). Where the order of a connection's outcomes would
 // be lost, behind a sync or an outcome of this member's own, it is dropped.
 //
 // silentMs is how long ago the leader had been heard then.
 func (p *Peer) endRole(reason string, silentMs int64) {
 	if p.phase == phaseOpen {
-		p.ended = endedRole{epoch: p.role.Epoch, leader: p.role.Leader, atMs: p.nowMs, silentMs: silentMs}
-		p.holding.foreign = map[wire.SessionID]struct{}{}
+		p.ended = endedRole{epoch: p.role.Epoch, silentMs: silentMs}
 	}
 	p.holding.gone = map[znode.ConnID]struct{}{}
 	mixed := map[znode.ConnID]bool{}
@@ -241,9 +233,9 @@ func (h *hold) without(gone func(r *znode.Request) bool) {
 func (p *Peer) shut(reason string) {
 	p.phase = phaseShut
 	p.ready.WantAttached = false
-	p.holding.attaches, p.holding.requests, p.holding.here, p.holding.foreign = nil, nil, nil, nil
+	p.holding.attaches, p.holding.requests, p.holding.here = nil, nil, nil
 	clear(p.latest)
-	clear(p.stamps)
+	clear(p.attached)
 	p.tell(Serving{State: wire.Looking, Reason: reason})
 }
 
@@ -260,12 +252,6 @@ func (p *Peer) tell(s Serving) {
 
 // keep has a request wait for the next role.
 func (p *Peer) keep(r *znode.Request) {
-	if p.phase == phaseClaim {
-		if _, held := p.holding.here[r.Conn]; !held {
-			p.route(r) // nothing of its connection waits
-			return
-		}
-	}
 	p.holding.requests = append(p.holding.requests, r)
 	p.boundHeld()
 }
@@ -285,7 +271,7 @@ func (p *Peer) boundHeld() {
 
 // Resume answers Ready.WantAttached with every session that has a connection
 // here. Who has lost its session meanwhile is dropped, and what the others have
-// asked is done when the leader has said what may be (claims.go).
+// asked is done now, but for what their clients may have given up (moved.go).
 //
 // The tree tells which sessions there are: it is at the history with which the
 // new leader begins. The leader is not asked to revalidate them, since that
@@ -296,14 +282,14 @@ func (p *Peer) Resume(attached []Attachment) {
 	if p.phase != phaseResume {
 		return
 	}
-	here := make(map[znode.ConnID]wire.SessionID, len(attached))
+	here := make(map[znode.ConnID]struct{}, len(attached))
 	p.holding.here = here
 	for _, a := range attached {
 		if !p.resumes(a) {
 			p.drop(a.Conn, "its session has ended")
 			continue
 		}
-		here[a.Conn] = a.Session
+		here[a.Conn] = struct{}{}
 	}
 	p.holding.unsure, p.learner.awaited = p.learner.awaited, nil
 	if p.role.Epoch <= p.holding.epoch { // the leader may still do what it was asked then
@@ -318,7 +304,8 @@ func (p *Peer) Resume(attached []Attachment) {
 			p.giveUp(w.r.Conn, "two leaders have ended before they answered its request")
 		}
 	}
-	p.claimHeld(attached)
+	p.giveUpHeld(attached)
+	p.reopen()
 }
 
 // giveUp drops a connection and all that it has asked.
@@ -332,7 +319,7 @@ func (p *Peer) reopen() {
 	p.phase = phaseOpen
 	h := &p.holding
 	unsure, attaches, requests, here := h.unsure, h.attaches, h.requests, h.here
-	h.unsure, h.attaches, h.requests, h.here, h.foreign = nil, nil, nil, nil, nil
+	h.unsure, h.attaches, h.requests, h.here = nil, nil, nil, nil
 	again := func(r *znode.Request) {
 		if _, ok := here[r.Conn]; ok {
 			p.route(r)

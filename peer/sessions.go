@@ -28,7 +28,7 @@ func (p *Peer) Attach(conn znode.ConnID, id wire.SessionID, passwd []byte, timeo
 		p.supersede(a)
 	}
 	switch p.phase {
-	case phaseOpen, phaseClaim:
+	case phaseOpen:
 		p.attach(a)
 	case phaseShut:
 		p.attachReadOnly(a)
@@ -46,7 +46,7 @@ func (p *Peer) supersede(a attachment) {
 	if !ok {
 		scheme = session.CxidUnknown // this member may lag
 	}
-	if a.conn <= p.latest[a.id] || !p.keys.Check(a.id, a.passwd, scheme) {
+	if zab.Mistaken(zab.OldConnection) || a.conn <= p.latest[a.id] || !p.keys.Check(a.id, a.passwd, scheme) {
 		return
 	}
 	p.latest[a.id] = a.conn
@@ -120,9 +120,12 @@ func (p *Peer) settleDenials() {
 		d := l.denials[0]
 		l.denials[0] = denial{} // let its memory go
 		l.denials = l.denials[1:]
-		if d.a.conn != 0 {
+		switch {
+		case d.a.conn != 0 && !p.mayGrant():
+			p.keepAttach(d.a)
+		case d.a.conn != 0:
 			p.answer(d.a, p.attaches(d.a))
-		} else {
+		default:
 			p.reply(&d.f, true)
 		}
 	}
@@ -130,7 +133,11 @@ func (p *Peer) settleDenials() {
 
 // attachHere judges a re-attachment as the leader.
 func (p *Peer) attachHere(a attachment) {
-	if ok := p.attaches(a); ok || p.alone {
+	if !p.mayGrant() {
+		p.keepAttach(a)
+		return
+	}
+	if ok := p.attaches(a); ok || p.alone || zab.Mistaken(zab.DenyUnsure) {
 		p.answer(a, ok)
 		return
 	}
@@ -148,7 +155,8 @@ func (p *Peer) attaches(a attachment) bool {
 	}
 	p.leader.tracker.SetTimeout(a.id, a.timeoutMs)
 	if !p.alone {
-		p.stamps[a.id] = p.grant(a.id, p.self())
+		p.grant(a.id, p.self())
+		p.attachedHere(a.id, p.proposed)
 	}
 	return true
 }
@@ -190,10 +198,6 @@ func (p *Peer) askLeader(a attachment) {
 
 // revalidated takes the leader's answer.
 func (p *Peer) revalidated(v wire.Revalidated) {
-	if v.Session == 0 {
-		p.judged(v)
-		return
-	}
 	l := &p.learner
 	i := slices.IndexFunc(l.revalidating, func(a attachment) bool { return a.id == v.Session })
 	if i < 0 {
@@ -203,7 +207,13 @@ func (p *Peer) revalidated(v wire.Revalidated) {
 	l.revalidating = slices.Delete(l.revalidating, i, i+1)
 	if v.Valid {
 		l.timeouts[a.id] = a.timeoutMs
-		p.granted(v)
+		d := wire.NewDecoder(v.Rest)
+		above := wire.Zxid(d.Int64())
+		if d.Err() != nil {
+			above = p.Newest() // a leader of ZooKeeper's does not say
+		}
+		l.above[a.id] = above
+		p.attachedHere(a.id, above)
 	}
 	p.answer(a, v.Valid)
 }
@@ -211,7 +221,7 @@ func (p *Peer) revalidated(v wire.Revalidated) {
 // revalidate answers a learner to which a client has moved: the session is that
 // learner's from now on.
 func (p *Peer) revalidate(f *zab.Forwarded) {
-	if !p.reply(f, false) {
+	if !p.reply(f, zab.Mistaken(zab.DenyUnsure)) {
 		p.leader.denials = append(p.leader.denials, denial{confirm: p.confirm(), f: *f})
 	}
 }
@@ -223,9 +233,8 @@ func (p *Peer) reply(f *zab.Forwarded, sure bool) bool {
 	if t.Decode(&d); d.Err() != nil {
 		return true // nobody can wait for an answer
 	}
-	if t.Session == 0 {
-		p.claimed(f, t.TimeoutMs, &d)
-		return true
+	if !p.mayGrant() {
+		return true // it is asked again in the next term
 	}
 	v := wire.Revalidated{Session: t.Session}
 	if _, scheme, _ := p.tree.Session(t.Session); scheme == session.CxidKeyed && d.Remaining() > 0 && int32(d.Byte()) != scheme {
@@ -234,9 +243,9 @@ func (p *Peer) reply(f *zab.Forwarded, sure bool) bool {
 		v.Valid = p.leader.tracker.Touch(t.Session, p.ceiling())
 	}
 	if v.Valid {
-		at := p.grant(t.Session, f.SID)
+		p.grant(t.Session, f.SID)
 		if p.IsZooid(f.Conn) {
-			v.Rest = wire.AppendInt64(wire.AppendInt64(nil, int64(at)), int64(p.proposed))
+			v.Rest = wire.AppendInt64(nil, int64(p.proposed))
 		}
 		p.leader.tracker.SetTimeout(t.Session, t.TimeoutMs)
 	}
@@ -283,7 +292,7 @@ func (p *Peer) sessionBegun(id wire.SessionID, timeoutMs int32) {
 // sessionEnded notes that a closeSession has been applied.
 func (p *Peer) sessionEnded(id wire.SessionID) {
 	delete(p.latest, id)
-	delete(p.stamps, id)
+	delete(p.attached, id)
 	if p.leads() {
 		p.leader.tracker.Remove(id)
 		delete(p.leader.owners, id)

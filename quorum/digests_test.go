@@ -130,14 +130,11 @@ func TestWrongTreeOfANewLeader(t *testing.T) {
 func TestBrokenCopyEndsTheTerm(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, 0)
-	var broken [4]atomic.Bool
-	c.change = nil
 	c.start()
 	leader := c.leader()
 	leader.connect(7)
 	c.awaitSame(leader.create(7, "/before", 10))
-	leader.member.o.Store = brokenStore{leader.member.o.Store, &broken[leader.sid]}
-	broken[leader.sid].Store(true)
+	_ = leader.member.ask(func() { leader.member.o.Store = brokenStore{leader.member.o.Store} })
 	c.await("another leader", func() bool {
 		st := leader.status()
 		return st.Serves && st.State == wire.Following
@@ -150,10 +147,7 @@ func TestBrokenCopyEndsTheTerm(t *testing.T) {
 	c.awaitSame(next.create(8, "/after", 10))
 }
 
-// brokenStore is a store that may say that it is broken.
-type brokenStore struct {
-	Store
-	broken *atomic.Bool
-}
+// brokenStore is a store that says that it is broken.
+type brokenStore struct{ Store }
 
-func (s brokenStore) Broken() bool { return s.broken.Load() }
+func (brokenStore) Broken() bool { return true }

@@ -194,6 +194,7 @@ func (m *Member) Start() error {
 	if m.net != nil {
 		m.look()
 	}
+	m.peer.Advance(0, tickEvery.Milliseconds()) // so that a term that begins at once gives sessions their whole timeouts
 	m.peer.Start(m.turn.clock.lapse(m.o.Now()))
 	m.settle()
 	m.knock() // for what has come meanwhile

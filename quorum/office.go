@@ -149,11 +149,7 @@ func (m *Member) countPackets(conn zab.ConnID, packets []wire.QuorumPacket) {
 		case wire.PacketCommit, wire.PacketInform:
 			commits++
 		case wire.PacketRevalidate:
-			var t wire.Touch
-			d := wire.NewDecoder(p.Data)
-			if t.Decode(&d); t.Session != 0 { // else members tell each other whose sessions are whose
-				asked++
-			}
+			asked++
 		}
 	}
 	if state := m.turn.place.state; state == wire.Looking || proposals+commits+asked == 0 {

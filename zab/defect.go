@@ -32,6 +32,8 @@ const (
 	SyncUnconfirmed   // a sync is answered by a leader that may have been deposed
 	AskGivenUp        // a new leader is asked what clients may have given up
 	DropAbove         // what was under way when a session came here may answer its requests
+	OldConnection     // what an earlier connection of a session asked is done after its re-attachment
+	DenyUnsure        // a leader that may have been deposed denies a session
 	ExpireEarly       // a new leader gives sessions no fresh timeout
 	ReplyBeforeCommit // a write is answered when it is proposed
 	KeepEphemerals    // closing a session leaves an ephemeral behind
@@ -61,6 +63,8 @@ var defectNames = [defects]string{
 	SyncUnconfirmed:     "SyncUnconfirmed",
 	AskGivenUp:          "AskGivenUp",
 	DropAbove:           "DropAbove",
+	OldConnection:       "OldConnection",
+	DenyUnsure:          "DenyUnsure",
 	ExpireEarly:         "ExpireEarly",
 	ReplyBeforeCommit:   "ReplyBeforeCommit",
 	KeepEphemerals:      "KeepEphemerals",

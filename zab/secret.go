@@ -55,6 +55,13 @@ func (m *Machine) SharesSecret() bool {
 	return true
 }
 
+// IsJava tells whether a member is known to be ZooKeeper's: the last time that it
+// served with this one it was.
+func (m *Machine) IsJava(sid wire.SID) bool {
+	ours, seen := m.zooids[sid]
+	return seen && !ours
+}
+
 // IsZooid tells whether a learner, of this leader's, is ours.
 func (m *Machine) IsZooid(conn ConnID) bool {
 	k := m.link(conn)

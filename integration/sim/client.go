@@ -36,7 +36,9 @@ type client struct {
 	waiting   []*op
 	watches   map[string]*armed // one-shot, by kind and path
 	unset     []string          // nodes that are still to be made before work begins
+	recipe    recipe
 
+	hops    int // moves that are still to follow each other
 	lock    lockState
 	serial  int
 	served  int // answers since everything was healed
@@ -47,6 +49,7 @@ type client struct {
 type op struct {
 	xid   int32
 	code  wire.OpCode
+	asked *request // a write, for the checks
 	read  bool
 	at    int64
 	floor wire.Zxid // the newest state that anybody had seen when it was sent
@@ -116,7 +119,19 @@ func (c *client) act() {
 		c.setUp()
 		return
 	}
+	before := c.xid
 	c.work()
+	switch {
+	case c.hops == 0 && c.plan.countsAnew && c.plan.restless > 0 && !w.healed && c.rng.IntN(4*c.plan.restless) == 0:
+		c.hops = 4
+	case c.hops > 0 && c.xid != before && c.conn != nil:
+		// One thing with each connection, and on to another member before the answer:
+		// requests of the same number are under way there and here.
+		c.hops--
+		w.saw(rareHops)
+		c.leave()
+		c.connect()
+	}
 }
 
 // leave drops the connection; the session lives on, perhaps at another member.
@@ -126,7 +141,13 @@ func (c *client) leave() {
 	}
 	conn := c.conn
 	c.conn = nil
-	c.w.closeEnd(conn, 0)
+	if c.plan.vanishes && !c.w.healed && c.rng.IntN(3) == 0 {
+		// Its machine, or the way to it, is gone: the member finds out long after.
+		c.w.saw(rareHalfOpen)
+		c.w.vanish(conn, 0, 1+int64(c.rng.Uint64N(uint64(3*int64(c.timeoutMs)*ms))))
+	} else {
+		c.w.closeEnd(conn, 0)
+	}
 	c.disconnected()
 }
 
@@ -134,6 +155,9 @@ func (c *client) leave() {
 // known.
 func (c *client) disconnected() {
 	c.conn, c.ready = nil, false
+	if c.plan.countsAnew {
+		c.xid = 0
+	}
 	c.home = c.rng.IntN(len(c.w.members))
 	lost := c.waiting
 	c.waiting = nil
@@ -142,7 +166,8 @@ func (c *client) disconnected() {
 			o.done(nil)
 		}
 		if o.code == wire.OpCloseSession {
-			c.expired() // whether it was heard or not, the client is done with it
+			c.recipe = recipe{} // nobody knows whether the session has ended
+			c.expired()         // whether it was heard or not, the client is done with it
 		}
 	}
 }
@@ -164,8 +189,8 @@ func (c *client) connect() {
 		hello.passwd[0] ^= 1
 		w.saw(rareWrongPassword)
 	}
-	if c.session == 0 || c.rng.IntN(8) == 0 {
-		c.timeoutMs = max(c.plan.timeoutMs/int32(1+c.rng.IntN(2)), int32(2*w.plan.tickMs))
+	if c.session == 0 || c.rng.IntN(c.plan.fickle) == 0 {
+		c.timeoutMs = max(c.plan.timeoutMs/int32(1+c.rng.IntN(3)), int32(2*w.plan.tickMs))
 		hello.timeoutMs = c.timeoutMs
 	}
 	if c.session == 0 {
@@ -187,6 +212,11 @@ func (c *client) ask(code wire.OpCode, body wire.Record, read bool, done func(a 
 	a := &ask{kind: askRequest, xid: c.xid, op: code, body: body, read: read}
 	if body != nil {
 		a.raw = body.Append(nil)
+	}
+	if !read && code != wire.OpSync {
+		o.asked = &request{xid: c.xid, op: code, body: body, at: w.now}
+		a.asked = o.asked
+		w.ledger.ask(c.session, o.asked)
 	}
 	c.waiting = append(c.waiting, o)
 	c.saidAt = w.now
@@ -253,7 +283,16 @@ func (c *client) welcomed(a *answer) {
 	if c.session == 0 && w.plan.local && w.sessions[a.session] == nil {
 		w.saw(rareLocalSession)
 	}
+	begins := c.session == 0
 	c.session, c.passwd, c.ready = a.session, a.passwd, true
+	if c.hops > 0 {
+		c.wake(1)
+	}
+	if begins && c.plan.vanishes && !w.healed && c.rng.IntN(4) == 0 {
+		c.leave() // before it has seen anything: any member may take it now
+		c.connect()
+		return
+	}
 	c.rearm()
 }
 
@@ -288,7 +327,7 @@ func (c *client) answered(a *answer) {
 				c.i, a.op, a.xid, a.zxid, o.floor, c.lastWrite)
 		}
 		c.lastWrite = a.zxid
-		w.ledger.checkAnswered(w, c, a)
+		w.ledger.checkAnswered(w, c, o, a)
 	}
 	if o.sure && a.zxid < o.floor {
 		w.fail("18 sync", "client %d reads at %v behind a sync; before that was asked, %v had been seen", c.i, a.zxid, o.floor)
@@ -311,7 +350,7 @@ func (c *client) answered(a *answer) {
 // baseNodes are the nodes that workloads need. Every client makes those that
 // are missing before it begins, parents first.
 func baseNodes() []string {
-	list := []string{"/r", "/c", "/lock", "/queue", "/multi", "/multi/a", "/multi/b", "/mix"}
+	list := []string{"/r", "/c", "/lock", "/queue", "/multi", "/multi/a", "/multi/b", "/mix", recipeDir}
 	for k := range registers {
 		list = append(list, registerPath(k))
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // huntSeeds bounds the seeds in which each mistake must be found.
-const huntSeeds = 3000
+const huntSeeds = 5000
 
 // The simulator sees: each mistake that is built in on purpose is found.
 func TestDefects(t *testing.T) {

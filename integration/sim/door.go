@@ -8,12 +8,13 @@ import (
 
 // ask is what a client sends.
 type ask struct {
-	kind askKind
-	xid  int32
-	op   wire.OpCode
-	body wire.Record
-	raw  []byte
-	read bool
+	kind  askKind
+	xid   int32
+	op    wire.OpCode
+	body  wire.Record
+	raw   []byte
+	read  bool
+	asked *request // a write, for the checks
 
 	// Of a handshake.
 	session   wire.SessionID
@@ -152,6 +153,9 @@ func (s *doors) request(p *process, d *door, a *ask) {
 		return
 	}
 	d.q = append(d.q, v)
+	if q := a.asked; q != nil {
+		q.by, q.came, q.timeoutMs = p, p.w.now, d.timeoutMs
+	}
 	p.peer.Submit(&znode.Request{
 		Conn: d.id, Session: d.session, Cxid: a.xid, Op: a.op, Body: a.body, Raw: a.raw, IDs: openIDs,
 	}, p.m.wallMs())
@@ -192,7 +196,8 @@ func (s *doors) send(p *process, d *door, a *answer) {
 
 // welcome answers the handshake; session 0 says that there is no such session.
 func (s *doors) welcome(p *process, d *door, session wire.SessionID, timeoutMs int32, passwd [16]byte) {
-	s.send(p, d, &answer{kind: answerWelcome, session: session, timeoutMs: timeoutMs, passwd: passwd})
+	a := &answer{kind: answerWelcome, session: session, timeoutMs: timeoutMs, passwd: passwd}
+	s.send(p, d, a)
 	if session == 0 {
 		s.drop(p, d)
 		return
@@ -334,6 +339,11 @@ func (p *process) serve(s *peer.Serving) {
 	case s.Held:
 		p.open = false
 		p.w.saw(rareHeld)
+		p.m.moment(momHeld)
+		if then := p.onHeld; then != nil {
+			p.onHeld = nil
+			p.w.later(1, then) // it happens in the middle of its work
+		}
 	default:
 		p.open = false
 		p.doors.dropAll(p)

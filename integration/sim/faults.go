@@ -24,6 +24,8 @@ const (
 	actSlowDisk            // a disk is slow
 	actStall               // a disk does nothing for a while
 	actFull                // a disk is full
+	actStrand              // clients are cut off from a member, and go elsewhere; it hears nothing of that
+	actOrphan              // a member is cut off; when it has noticed that its leader dies, and the cut is healed
 	actResign              // a member is stopped in good order
 	actPurge               // a log loses its beginning
 	actWipe                // an observer's disk is replaced by an empty one
@@ -31,7 +33,7 @@ const (
 )
 
 var actNames = [acts]string{"kill", "power off", "power off all", "pause", "black hole", "cut off", "one way", "depose", "break connections",
-	"slow network", "slow disk", "disk stalls", "disk full", "resign", "purge", "wipe observer"}
+	"slow network", "slow disk", "disk stalls", "disk full", "strand clients", "orphan", "resign", "purge", "wipe observer"}
 
 // moment is a point in a member's work at which a fault may wait for it.
 type moment uint8
@@ -60,12 +62,13 @@ const (
 	momTruncated
 	momServing
 	momDial
+	momHeld
 	moments
 )
 
 var momentNames = [moments]string{"", "append", "sync done", "epochs to disk", "epochs saved", "LEADERINFO", "ACKEPOCH", "DIFF", "TRUNC",
 	"SNAP", "NEWLEADER", "ACK of NEWLEADER", "UPTODATE", "PROPOSAL", "ACK", "COMMIT", "part of a snapshot", "snapshot to disk",
-	"snapshot installed", "cutting the log", "log cut", "a role begins", "dial"}
+	"snapshot installed", "cutting the log", "log cut", "a role begins", "dial", "clients are held"}
 
 // momentOf is the moment at which a packet is sent.
 func momentOf(q *wire.QuorumPacket) moment {
@@ -134,7 +137,10 @@ func (p *plan) drawFault(n int) fault {
 		f.act = act(r.IntN(int(acts)))
 	}
 	f.whom = pick(r, whomAny, whomLeader, whomLeader, whomOther)
-	if f.act == actDepose {
+	switch f.act {
+	case actOrphan:
+		f.whom = whomOther
+	case actDepose:
 		f.whom = whomLeader
 	}
 	tick := float64(p.tickMs * ms)
@@ -276,6 +282,10 @@ func (w *world) strike(f *fault, actor *member) {
 		w.saw(rareDiskFull)
 		m.disk.full = true
 		w.later(f.length, m.disk.goOn)
+	case actStrand:
+		w.strand(f, m)
+	case actOrphan:
+		w.orphan(f, m)
 	case actResign:
 		w.resign(m, f.length)
 	case actPurge:
@@ -298,7 +308,7 @@ func (w *world) restart(m *member, after int64) {
 // partition cuts the network: between two groups, or one way.
 func (w *world) partition(f *fault, m *member) {
 	r := rand.New(rand.NewPCG(uint64(f.dice), 1))
-	in := make([]bool, len(w.members)+1)
+	in := make([]bool, len(w.members)+len(w.clients))
 	in[m.i] = true
 	if r.IntN(2) == 0 {
 		for i := range w.members {
@@ -306,14 +316,21 @@ func (w *world) partition(f *fault, m *member) {
 		}
 	}
 	clients := len(w.members)
-	in[clients] = r.IntN(3) == 0 // they are on the side of the victim
-	reachAll := r.IntN(2) == 0   // or on both
+	together := r.IntN(2) == 0
+	for i := clients; i < len(in); i++ {
+		if together && i > clients {
+			in[i] = in[clients]
+		} else {
+			in[i] = r.IntN(3) == 0 // it is on the side of the victim
+		}
+	}
+	reachAll := r.IntN(2) == 0 // or clients are on both
 	oneWay := f.act == actOneWay
 	w.saw(rarePartition)
 	var cut [][2]int
 	for a := range in {
 		for b := range in {
-			if in[a] == in[b] || w.blocked[a][b] || reachAll && (a == clients || b == clients) || oneWay && in[a] != (f.dice&1 == 0) {
+			if in[a] == in[b] || w.blocked[a][b] || reachAll && (a >= clients || b >= clients) || oneWay && in[a] != (f.dice&1 == 0) {
 				continue
 			}
 			cut = append(cut, [2]int{a, b})
@@ -324,7 +341,7 @@ func (w *world) partition(f *fault, m *member) {
 	}
 	if f.act == actCut {
 		for _, c := range w.live {
-			if w.conns[c.n] != nil && in[w.place(c.ends[0].node)] != in[w.place(c.ends[1].node)] && !(reachAll && c.purpose == forClient) {
+			if w.conns[c.n] != nil && in[c.ends[0].node] != in[c.ends[1].node] && !(reachAll && c.purpose == forClient) {
 				w.breakBlind(c)
 			}
 		}
@@ -332,6 +349,101 @@ func (w *world) partition(f *fault, m *member) {
 	w.later(f.length, func() {
 		for _, c := range cut {
 			w.block(c[0], c[1], false)
+		}
+	})
+}
+
+// strand cuts clients off from their member. They go elsewhere after a while, and
+// what they have sent last, and that they have gone, is heard when the network is
+// whole again.
+func (w *world) strand(f *fault, m *member) {
+	r := rand.New(rand.NewPCG(uint64(f.dice), 2))
+	w.saw(rareStranded)
+	for _, c := range w.clients {
+		if c.conn == nil || c.home != m.i || r.IntN(3) == 0 {
+			continue
+		}
+		from, to, conn := c.node(), m.i, c.conn
+		w.block(from, to, true)
+		w.block(to, from, true)
+		w.later(int64(r.Uint64N(uint64(int64(c.timeoutMs)*ms/2))), func() {
+			if c.conn == conn && !w.healed {
+				c.leave()
+			}
+		})
+		returns := r.IntN(2) == 0
+		w.later(f.length, func() {
+			w.block(from, to, false)
+			w.block(to, from, false)
+			if returns && !w.healed && c.conn != conn && m.process != nil {
+				c.leave()
+				c.home = to
+				c.connect()
+			}
+		})
+	}
+}
+
+// orphan cuts a member off from the others until it holds its clients for want of a
+// leader. Then the leader dies, and the network is whole: what has waited here meets a
+// new leader, and clients have had time to ask for it elsewhere.
+func (w *world) orphan(f *fault, m *member) {
+	lead := w.leader()
+	clients := func(m *member) (n int) {
+		for _, c := range w.clients {
+			if c.ready && c.home == m.i {
+				n++
+			}
+		}
+		return n
+	}
+	for _, other := range w.members { // one that has clients
+		if other != lead && (m == lead || clients(other) > clients(m)) {
+			m = other
+		}
+	}
+	p := m.process
+	if p == nil || lead == nil || lead == m {
+		return
+	}
+	cut := func(is bool) {
+		for i := range w.members {
+			w.block(m.i, i, is)
+			w.block(i, m.i, is)
+		}
+	}
+	cut(true)
+	r := rand.New(rand.NewPCG(uint64(f.dice), 3))
+	for _, c := range w.clients {
+		conn := c.conn
+		if conn == nil || c.home != m.i || r.IntN(3) == 0 {
+			continue
+		}
+		w.later(int64(r.Uint64N(uint64(w.plan.syncLimit*w.plan.tickMs*ms))), func() { // it loses patience
+			if c.conn == conn && !w.healed {
+				if c.ready && len(c.unset) == 0 && !c.plan.reader && !w.plan.local {
+					c.recipe.act(c)
+				}
+				if c.conn != conn {
+					return
+				}
+				w.vanish(conn, 0, f.length+3*w.plan.syncLimit*w.plan.tickMs*ms)
+				c.disconnected()
+				c.home = lead.i
+				c.connect()
+			}
+		})
+	}
+	p.onHeld = func() {
+		cut(false)
+		w.saw(rareOrphaned)
+		lead.kill(false)
+		w.restart(lead, f.length)
+	}
+	w.later((w.plan.syncLimit+2)*w.plan.tickMs*ms, func() {
+		if p.onHeld != nil {
+			p.onHeld = nil
+			cut(false)
 		}
 	})
 }

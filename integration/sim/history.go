@@ -16,6 +16,7 @@ type history struct {
 	versions [registers]int32 // the newest version that anybody has been told
 	counted  [counters]counted
 	queue    map[string]queueState
+	recipes  map[string]*recipeBook
 	holder   *client
 	held     wire.SessionID // the holder's session
 }
@@ -36,6 +37,7 @@ const (
 
 func (h *history) begin() {
 	h.queue = map[string]queueState{}
+	h.recipes = map[string]*recipeBook{}
 	for k := range h.counted {
 		h.counted[k].told = map[int64]bool{}
 	}
@@ -253,5 +255,6 @@ func (h *history) settle(w *world, data func(path string) (string, bool)) {
 			w.fail("18 queue", "%s was put into the queue, nobody took it, and it is gone", path)
 		}
 	}
+	h.settleRecipes(w)
 	h.judge(w)
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"slices"
-
 	"zooid/wire"
 	"zooid/znode"
 )
@@ -17,8 +15,7 @@ type ledger struct {
 	epochs map[uint32]*epochBook
 	recent *epochBook
 	acked  wire.Zxid // the newest state that any client has seen
-	made   map[outcomeKey]wire.Zxid
-	begun  map[wire.SessionID]int32 // last cxid of each session that had an effect
+	asked  map[wire.SessionID]*asked
 }
 
 // final is a delivered txn.
@@ -32,6 +29,9 @@ type known struct {
 	hash  uint64 // of its bytes; 0 = unknown
 	prev  wire.Zxid
 	place int32 // in ledger.final, 0 = not there
+
+	txn      *wire.Txn // what it says; nil if that cannot be read
+	answered bool      // a client was told that it is the outcome of its request
 }
 
 // epochBook has the txns of one epoch by their counter.
@@ -43,17 +43,10 @@ type epochBook struct {
 	txns   []known
 }
 
-// outcomeKey is a request of a client.
-type outcomeKey struct {
-	session wire.SessionID
-	cxid    int32
-}
-
 func (l *ledger) begin(origin wire.Zxid, digest uint64, alone bool) {
 	l.origin, l.alone = origin, alone
 	l.epochs = map[uint32]*epochBook{}
-	l.made = map[outcomeKey]wire.Zxid{}
-	l.begun = map[wire.SessionID]int32{}
+	l.asked = map[wire.SessionID]*asked{}
 	l.final = []final{{origin, digest}}
 }
 
@@ -142,7 +135,11 @@ func (l *ledger) written(p *process, e *wire.Entry, prev wire.Zxid) {
 	if e.Zxid.Counter() >= 0xfffffffe {
 		w.saw(rareRollover)
 	}
-	b.txns = append(b.txns, known{hash: hash, prev: prev})
+	txn, err := wire.DecodeTxn(e.Payload)
+	if err != nil {
+		txn = nil
+	}
+	b.txns = append(b.txns, known{hash: hash, prev: prev, txn: txn})
 }
 
 // forgetBehind forgets what a member alone has lost: it will use the zxids
@@ -194,11 +191,11 @@ func (l *ledger) deliver(p *process, a *znode.Applied) {
 	}
 	k.place = int32(len(l.final))
 	l.final = append(l.final, final{z, digest})
-	l.effect(w, a)
+	l.effect(w, k, a)
 }
 
 // effect looks at a txn that is delivered for the first time.
-func (l *ledger) effect(w *world, a *znode.Applied) {
+func (l *ledger) effect(w *world, k *known, a *znode.Applied) {
 	switch {
 	case a.Created != 0:
 		if w.sessions[a.Created] != nil {
@@ -221,16 +218,16 @@ func (l *ledger) effect(w *world, a *znode.Applied) {
 	if a.Cxid <= 0 || a.Session == 0 {
 		return
 	}
-	key := outcomeKey{a.Session, a.Cxid}
-	if before, ok := l.made[key]; ok {
-		w.fail("18 once", "request %d of session %v is done twice, at %v and %v", a.Cxid, a.Session, before, a.Zxid)
+	if k.txn == nil {
+		w.fail("2 integrity", "%v is delivered, and cannot be decoded", a.Zxid)
 	}
-	l.made[key] = a.Zxid
+	effect := effective(a)
+	l.outcome(w, k.txn, effect && !(w.plan.local && w.over(a)))
 	w.sawRefusal(a.Err)
-	if a.Err != wire.OK || slices.ContainsFunc(a.Multi, func(r wire.MultiResult) bool { return r.Op == wire.OpError }) {
-		return // it had no effect
+	if !effect {
+		return
 	}
-	if s := w.sessions[a.Session]; s != nil && s.closed && a.Closed == 0 {
+	if w.over(a) {
 		// With local sessions a leader believes a member about sessions that it does
 		// not know, and so it does not know that this one has ended. As in ZooKeeper.
 		if !w.plan.local {
@@ -238,16 +235,11 @@ func (l *ledger) effect(w *world, a *znode.Applied) {
 		}
 		return
 	}
-	if last := l.begun[a.Session]; a.Cxid < last {
-		w.fail("18 order", "request %d of session %v is done behind its request %d", a.Cxid, a.Session, last)
-	}
-	l.begun[a.Session] = a.Cxid
+	w.history.checkRecipe(w, k.txn)
 }
 
-// checkAnswered looks at the answer to a write: it must be that of the request.
-func (l *ledger) checkAnswered(w *world, c *client, a *answer) {
-	z, ok := l.made[outcomeKey{c.session, a.xid}]
-	if !ok || z != a.zxid {
-		w.fail("18 outcomes", "client %d: request %d of session %v was answered with %v, and done at %v (%v)", c.i, a.xid, c.session, a.zxid, z, ok)
-	}
+// over tells whether a txn is of a session that has ended before.
+func (w *world) over(a *znode.Applied) bool {
+	s := w.sessions[a.Session]
+	return s != nil && s.closed && a.Closed == 0
 }

@@ -102,7 +102,7 @@ func (w *world) checkRefused(c *client) {
 		return
 	}
 	p := w.members[c.home].process
-	if p == nil || p.serving.State == wire.Looking || p.serving.Epoch < int64(l.created.Epoch()) || p.tree.LastZxid() < l.created {
+	if p == nil || p.serving.State == wire.Looking {
 		w.saw(rareStaleRefusal)
 		return
 	}

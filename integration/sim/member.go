@@ -104,6 +104,7 @@ func (m *member) start() {
 		Epochs: d.epochs, Last: max(d.last(), tree.LastZxid()), Committed: tree.LastZxid(), Recent: recent,
 	}, m.wallMs())
 	w.tell("member %d starts: tree %v, log behind %v to %v, epochs %d %d", m.sid, tree.LastZxid(), d.base, d.last(), d.epochs.Accepted, d.epochs.Current)
+	p.peer.Advance(0, loopMs)
 	p.peer.Start(p.clock.now / ms)
 	p.settle()
 	if m.process == p {

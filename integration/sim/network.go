@@ -64,10 +64,7 @@ type pipe struct {
 	held    []msg
 }
 
-// place is where a node stands in the matrix of the network.
-func (w *world) place(node int) int { return min(node, len(w.members)) }
-
-func (w *world) cut(from, to int) bool { return w.blocked[w.place(from)][w.place(to)] }
+func (w *world) cut(from, to int) bool { return w.blocked[from][to] }
 
 // delay is how long one message takes.
 func (w *world) delay(from, to int) int64 {
@@ -75,7 +72,7 @@ func (w *world) delay(from, to int) int64 {
 	if w.network.Uint32()&0xff == 0 {
 		d *= 20
 	}
-	if f := w.slow[w.place(from)][w.place(to)]; f > 1 {
+	if f := w.slow[from][to]; f > 1 {
 		d *= f
 	}
 	return d
@@ -246,6 +243,35 @@ func (w *world) breakConn(c *conn) {
 	}
 }
 
+// vanish is a side's going without a word: what it has sent arrives, and that it has
+// gone is heard some time later.
+func (w *world) vanish(c *conn, side int, silence int64) {
+	if !c.ends[side].open {
+		return
+	}
+	c.ends[side].open = false
+	w.endLater(c, side, silence)
+	w.forget(c)
+}
+
+// endLater loses what is sent in one direction from now on, and ends it after a
+// while.
+func (w *world) endLater(c *conn, side int, silence int64) {
+	p := &c.pipes[side]
+	if p.broken {
+		return
+	}
+	p.broken = true
+	w.later(silence, func() {
+		if w.conns[c.n] == nil {
+			return
+		}
+		p.broken = false
+		w.end(c, side)
+		w.forget(c)
+	})
+}
+
 // hangUp is what becomes of a dead process's side of a connection. Whoever is
 // at the other end sees it at once if the machine lives on, else some time
 // later.
@@ -261,19 +287,11 @@ func (w *world) hangUp(c *conn, side int, silence int64) {
 		w.forget(c)
 		return
 	}
-	p.broken = true
-	w.later(silence, func() {
-		if w.conns[c.n] == nil {
-			return
-		}
-		p.broken = false
-		w.end(c, side)
-		w.forget(c)
-	})
+	w.endLater(c, side, silence)
 	w.forget(c)
 }
 
-// block cuts or heals one direction between two places.
+// block cuts or heals one direction between two nodes.
 func (w *world) block(from, to int, cut bool) {
 	if from == to || w.blocked[from][to] == cut {
 		return
@@ -290,6 +308,19 @@ func (w *world) thaw() {
 		for side := range c.pipes {
 			if p := &c.pipes[side]; p.stuck && !w.cut(c.ends[side].node, c.ends[1-side].node) {
 				p.stuck = false
+				if c.purpose == forClient && w.network.IntN(2) == 0 {
+					// TCP's next try may be as far away as the last one, or come together
+					// with what the client does now.
+					most := 6 * w.plan.tickMs * ms
+					if w.network.IntN(2) == 0 {
+						most = 4 * (w.plan.latency + w.plan.jitter)
+					}
+					later := w.now + int64(w.network.Uint64N(uint64(most)))
+					for i := p.head; i < len(p.q); i++ {
+						p.q[i].at = max(p.q[i].at, later)
+					}
+					p.last = max(p.last, later)
+				}
 				w.arm(c, side)
 			}
 		}

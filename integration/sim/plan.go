@@ -47,11 +47,14 @@ type memberPlan struct {
 
 // clientPlan is one client's part.
 type clientPlan struct {
-	think     int64 // mean µs between two things that it does
-	depth     int   // requests that it sends ahead
-	timeoutMs int32
-	reader    bool // it never writes
-	restless  int  // one in so many things that it does is a move to another member; 0 = never
+	think      int64 // mean µs between two things that it does
+	depth      int   // requests that it sends ahead
+	timeoutMs  int32
+	reader     bool // it never writes
+	countsAnew bool // its requests, with each connection
+	vanishes   bool // it may go without its member's hearing that
+	fickle     int  // it asks for another timeout with one in so many connections
+	restless   int  // one in so many things that it does is a move to another member; 0 = never
 }
 
 // shape narrows what plans may look like; zero values leave the choice to the
@@ -172,13 +175,17 @@ func (p *plan) drawOrigin(r *rand.Rand) wire.Zxid {
 
 func (p *plan) drawClients(r *rand.Rand) {
 	p.workloads = drawSet(r, len(workloadNames))
+	if p.local && p.workloads == 1<<workRecipe {
+		p.workloads |= 1 << workMix
+	}
 	think, readers := pick(r, int64(2_000), 8_000, 30_000), pick(r, 2, 6)
 	for range 2 + r.IntN(6) {
 		p.clients = append(p.clients, clientPlan{
 			think: think, depth: pick(r, 1, 1, 3, 8),
-			timeoutMs: int32(p.tickMs * int64(2+r.IntN(18))),
-			reader:    r.IntN(readers) == 0,
-			restless:  pick(r, 0, 10, 40, 150),
+			timeoutMs:  int32(p.tickMs * int64(2+r.IntN(18))),
+			reader:     r.IntN(readers) == 0,
+			restless:   pick(r, 0, 10, 40, 150),
+			countsAnew: r.IntN(2) == 0, vanishes: r.IntN(2) == 0, fickle: pick(r, 8, 8, 2),
 		})
 	}
 }

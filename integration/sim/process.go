@@ -73,7 +73,8 @@ type process struct {
 	installing   bool // the disk has, or soon has, a state that the tree has not
 
 	serving  peer.Serving
-	open     bool // clients are let in
+	onHeld   func() // what a fault has planned for when clients are held
+	open     bool   // clients are let in
 	links    []*conn
 	dialling []bool
 	dials    int                  // of leaders

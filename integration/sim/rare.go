@@ -47,6 +47,13 @@ const (
 	rareResumed
 	rareClientAhead
 	rareClientMoves
+	rareHalfOpen
+	rareHops
+	rareStranded
+	rareOrphaned
+	rareRecipeLooks
+	rareRecipeFinds
+	rareRecipeAgain
 	rareMovedRefused
 	rareReattach
 	rareReattachRefused
@@ -82,7 +89,8 @@ var rareNames = [rareStates]string{
 	rareTruncSent: "TRUNC sent", rareTrunc: "log cut", rareTruncElsewhere: "… before the zxid of TRUNC: reconnect", rareTruncRefused: "… refused: the copy is beyond",
 	rarePromisedBefore: "ACKEPOCH that does not count", rareObserverSynced: "observer synced",
 	rareTailCommitted: "leader commits a tail of an older epoch", rareHeld: "clients held", rareResumed: "held clients resumed",
-	rareClientAhead: "client ahead of its member", rareClientMoves: "session moves", rareMovedRefused: "request of a moved session refused",
+	rareClientAhead: "client ahead of its member", rareClientMoves: "session moves", rareHops: "… with requests of one number under way", rareHalfOpen: "client gone without a word", rareStranded: "clients cut off from a member", rareOrphaned: "leader dies when a member has lost it",
+	rareRecipeLooks: "recipe looks for what it asked", rareRecipeFinds: "… finds it", rareRecipeAgain: "… asks again", rareMovedRefused: "request of a moved session refused",
 	rareReattach: "re-attachment", rareReattachRefused: "re-attachment refused", rareWrongPassword: "wrong password",
 	rareExpiry: "session expired", rareClosedByClient: "session closed", rareEvent: "watch event", rareCatchUp: "… caught up with", rareSetWatches: "watches set again",
 	rareLocked: "lock acquired", rareLockTaken: "… after its holder's session ended",

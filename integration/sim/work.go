@@ -11,7 +11,7 @@ import (
 
 // workloadNames are the things that clients do. Which of them a run has is in
 // its plan; they share nodes, so that they get into each other's way.
-var workloadNames = [...]string{"registers", "counters", "locks", "queue", "watches", "multi", "mix"}
+var workloadNames = [...]string{"registers", "counters", "locks", "queue", "watches", "multi", "mix", "recipe"}
 
 const (
 	workRegisters = iota
@@ -21,6 +21,7 @@ const (
 	workWatches
 	workMulti
 	workMix
+	workRecipe
 )
 
 const (
@@ -59,6 +60,11 @@ func (c *client) work() {
 			c.multi()
 		case workMix:
 			c.mix()
+		case workRecipe:
+			if c.w.plan.local {
+				continue // a session that has moved is a new one, and the old one may live on
+			}
+			c.recipe.act(c)
 		}
 		return
 	}

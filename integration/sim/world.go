@@ -33,7 +33,7 @@ type world struct {
 	conns    []*conn // by number; nil once they are gone
 	live     []*conn // those that are not, and some that are
 	blocked  [][]bool
-	slow     [][]int64 // factor on the latency; [from][to], the last index is all clients
+	slow     [][]int64 // factor on the latency; [from][to], members before clients
 
 	ledger   ledger
 	sessions map[wire.SessionID]*life
@@ -88,7 +88,7 @@ func (w *world) build(p *plan) {
 	if w.auth, err = auth.New(auth.Options{}); err != nil {
 		panic(err)
 	}
-	nodes := len(p.members) + 1 // all clients live in one place
+	nodes := len(p.members) + len(p.clients)
 	for range nodes {
 		w.blocked = append(w.blocked, make([]bool, nodes))
 		w.slow = append(w.slow, make([]int64, nodes))

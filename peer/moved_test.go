@@ -226,8 +226,8 @@ func TestSessionGoesToWhoHasItSinceLater(t *testing.T) {
 	}
 }
 
-// Where a member says nothing, because it is down, nobody knows whether a client
-// has been there: what waited is not done, and its client is told so.
+// A member that is down need not be asked: what waited is done, and its client keeps
+// its connection.
 func TestHeldRequestWithAMemberDown(t *testing.T) {
 	w := clientsWorld(t, 5, 0, 5000)
 	a := w.members[1]
@@ -239,16 +239,44 @@ func TestHeldRequestWithAMemberDown(t *testing.T) {
 	w.run(2)
 	w.submit(a, reqOf(11, 2, wire.OpCreate, create("/waited")))
 	w.run(2000)
-	if !strings.Contains(w.out.String(), "1: conn 11 dropped: its request waits, and not every member can say") {
-		t.Errorf("the connection is not dropped:\n%s", w.out.String())
+	if !strings.Contains(w.out.String(), "1: conn 11 cxid 2 create /waited (0x") {
+		t.Errorf("not done:\n%s", w.out.String())
 	}
-	// The next one of another connection is served as ever.
-	w.attachTo(a, 12, 0)
-	w.run(100)
-	w.submit(a, reqOf(12, 1, wire.OpCreate, create("/next")))
-	w.run(100)
-	if !strings.Contains(w.out.String(), "1: conn 12 cxid 1 create /next (0x") {
-		t.Errorf("not served:\n%s", w.out.String())
+}
+
+// A client has gone to the leader, and looked there behind a sync, right before that
+// died. Its going is in every later leader's history.
+func TestMoveToTheLeaderThatDies(t *testing.T) {
+	w := clientsWorld(t, 3, 0, 5000)
+	a, b, l := w.members[1], w.members[2], w.members[3]
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	id := a.clients[11].session
+	w.submit(a, reqOf(11, 1, wire.OpCreate, create("/q")))
+	w.run(50)
+	w.separate(1, 3)
+	w.run(5)
+	seq := &wire.CreateRequest{Path: "/q/guid-", ACL: wire.OpenACL, Flags: wire.FlagPersistentSequential}
+	w.submit(a, reqOf(11, 2, wire.OpCreate, seq)) // waits at 1, which has no leader
+	w.attachTo(l, 31, id)
+	w.submit(l, reqOf(31, 3, wire.OpSync, &wire.PathRequest{Path: "/q"}))
+	w.run(10)
+	if !strings.Contains(w.out.String(), "3: conn 31 cxid 3 sync") {
+		t.Fatalf("the sync is not answered:\n%s", w.out.String())
+	}
+	w.stop(3)
+	w.run(300)
+	w.attachTo(b, 21, id)
+	w.run(50)
+	w.submit(b, reqOf(21, 4, wire.OpCreate, seq))
+	w.run(300)
+	got, err := b.tree.Read(wire.OpGetChildren, new(znode.Reader), (&wire.WatchRequest{Path: "/q"}).Append(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := wire.NewDecoder(got)
+	if list := d.Strings(); len(list) != 1 {
+		t.Errorf("/q has %v", list)
 	}
 }
 
@@ -274,5 +302,49 @@ func TestStaleConnectionDoesNotShortenATimeout(t *testing.T) {
 				t.Errorf("leader %d gives the session %d ms", m.sid, got)
 			}
 		}
+	}
+}
+
+// A client has moved on to a member that is down when the leader dies. What its old
+// connection brings later is not done. Other connections stay.
+func TestLateRequestWithAMemberDown(t *testing.T) {
+	w := clientsWorld(t, 5, 0, 5000)
+	a, b := w.members[1], w.members[2]
+	w.attachTo(a, 11, 0)
+	w.attachTo(a, 12, 0)
+	w.run(50)
+	id := a.clients[11].session
+	w.attachTo(b, 21, id)
+	w.run(50)
+	w.submit(b, reqOf(21, 3, wire.OpCreate, create("/later")))
+	w.run(50)
+	w.stop(2)
+	w.run(50)
+	w.stop(5) // the leader
+	w.run(10)
+	w.submit(a, reqOf(11, 2, wire.OpCreate, create("/before")))
+	w.run(3000)
+	if !strings.Contains(w.out.String(), "1: conn 11 dropped: its client has been elsewhere") || a.clients[12] == nil {
+		t.Errorf("the old connection is not dropped, or the other one is:\n%s", w.out.String())
+	}
+	if got, err := a.tree.Read(wire.OpExists, new(znode.Reader), (&wire.WatchRequest{Path: "/before"}).Append(nil), nil); err == nil {
+		t.Errorf("what was asked before /later is done behind it: %x", got)
+	}
+}
+
+// A session whose upgrade came in a snapshot is no local one any more, and is not
+// entered in the table a second time.
+func TestUpgradeThatCameInASnapshot(t *testing.T) {
+	w := clientsWorld(t, 3, 0, 5000)
+	a := w.members[1]
+	w.attachTo(a, 11, 0)
+	w.run(50)
+	id := a.clients[11].session
+	a.peer.cfg.LocalSessions = true
+	a.peer.local.sessions[id] = &localSession{timeoutMs: 4000} // the transaction was never applied here
+	w.stop(3)
+	w.run(3000)
+	if a.peer.local.sessions[id] != nil {
+		t.Error("the session is local and global")
 	}
 }
