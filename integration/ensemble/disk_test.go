@@ -39,8 +39,11 @@ func (d *drill) fill(m *testenv.Member, what string) {
 	// left.
 	d.must(d.h.AwaitAcked(10*enough, limit))
 	d.measure(what, from)
-	if mode, err := m.Mode(); err == nil && mode == testenv.ModeLeader && m.Kind == testenv.KindZooid {
-		d.Errorf("member %d still leads, on a full disk, although others have room", m.SID)
+	if m.Kind == testenv.KindZooid { // it looks at its disk now and then
+		testenv.Await(d, limit, "a member with a full disk does not lead while others have room", func() bool {
+			mode, err := m.Mode()
+			return err != nil || mode != testenv.ModeLeader
+		})
 	}
 	d.must(m.FreeDisk())
 	if m.Kind == testenv.KindZooid && !m.Running() {
