@@ -80,14 +80,6 @@ func openPebble(fs vfs.FS, dir string, log *zap.Logger) (*pebble.DB, error) {
 			log.Error("the store is damaged", zap.String("dir", dir), zap.String("file", info.Path), zap.Error(info.Details))
 		}},
 	}
-	if room, ok := fs.(*roomFS); ok {
-		o.EventListener.BackgroundError = room.fail
-		o.EventListener.FlushEnd = func(info pebble.FlushInfo) {
-			if info.Err == nil {
-				room.recover()
-			}
-		}
-	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = pebbleBlockBytes
 	}

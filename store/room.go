@@ -8,15 +8,11 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
-
-	"zooid/txnlog"
 )
 
 // roomFS is the file system under Pebble. It keeps Pebble from ever seeing a
 // full disk: it makes the write wait until there is room and then tries it
 // again. Pebble by itself would retry a flush without a pause, and end the process if it cannot write its manifest.
-// Of any other error Pebble is told, and tries again as well: so that it cannot
-// spin, each further try waits first.
 // Only Pebble's own goroutines and the keeper wait; the log, which decides
 // whether writes are taken, has a way of its own.
 type roomFS struct {
@@ -29,8 +25,6 @@ type roomFS struct {
 	mu struct {
 		sync.Mutex
 		waiting chan struct{} // closed while somebody waits for room, else open
-		failing chan struct{} // closed while what Pebble writes fails otherwise, else open
-		said    time.Time     // when that was last told
 	}
 }
 
@@ -49,7 +43,7 @@ func enough(free, total int64) bool { return free >= min(roomWanted, total/roomS
 
 func newRoomFS(fs vfs.FS, dir string, log *zap.Logger) *roomFS {
 	r := &roomFS{inner: fs, dir: dir, log: log, retry: roomRetry}
-	r.mu.waiting, r.mu.failing = make(chan struct{}), make(chan struct{})
+	r.mu.waiting = make(chan struct{})
 	r.FS = vfs.OnDiskFull(fs, r.wait)
 	return r
 }
@@ -61,11 +55,6 @@ func (r *roomFS) Unwrap() vfs.FS { return r.FS }
 // that to the sync that follows when it has switched to the manifest, but after
 // a crash the switch may be there without what it points to.
 func (r *roomFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	select {
-	case <-r.failed():
-		time.Sleep(r.retry)
-	default:
-	}
 	f, err := r.FS.Create(name, category)
 	if err != nil || !strings.HasPrefix(r.PathBase(name), "MANIFEST-") {
 		return f, err
@@ -74,48 +63,6 @@ func (r *roomFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// failEvery is how often it is told that the copy cannot be written.
-const failEvery = time.Minute
-
-// fail notes that Pebble could not write something in the background, unless the
-// disk was full once more after there was room: that waits again. It does not
-// block: Pebble's lock may be held.
-func (r *roomFS) fail(err error) {
-	if txnlog.IsFull(err) {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-r.mu.failing:
-	default:
-		close(r.mu.failing)
-	}
-	if now := time.Now(); now.Sub(r.mu.said) >= failEvery {
-		r.mu.said = now
-		r.log.Error("the copy of the tree cannot be written, and is tried again and again; the log still holds every change: look at the disk, "+
-			"and restart the server when it is well", zap.String("dir", r.dir), zap.Error(err))
-	}
-}
-
-// recover notes that Pebble has written something.
-func (r *roomFS) recover() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-r.mu.failing:
-		r.mu.failing = make(chan struct{})
-	default:
-	}
-}
-
-// failed is closed as long as Pebble cannot write.
-func (r *roomFS) failed() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.mu.failing
 }
 
 // full is closed as long as Pebble waits for room.
