@@ -103,15 +103,20 @@ func (c *cluster) happened() {
 	c.mu.Unlock()
 }
 
+// newsToCome is closed when anything happens from now on.
+func (c *cluster) newsToCome() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.news
+}
+
 // await waits until something is so. It looks when anything has happened, and
 // now and then for what nobody tells.
 func (c *cluster) await(what string, so func() bool) {
 	c.t.Helper()
 	late := time.After(3 * patienceMax)
 	for {
-		c.mu.Lock()
-		news := c.news
-		c.mu.Unlock()
+		news := c.newsToCome()
 		if so() {
 			return
 		}

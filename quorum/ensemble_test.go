@@ -306,15 +306,23 @@ func TestLearnersHearOfACommitBeforeTheLeadersClient(t *testing.T) {
 	var late atomic.Bool
 	leader.crowd.locked(func() {
 		leader.crowd.onApplied = func(a *znode.Applied) {
-			for _, n := range c.all() {
-				for begin := time.Now(); n != leader; time.Sleep(time.Millisecond) {
-					if at, _ := n.tree(); at >= a.Zxid {
-						break
+			end := time.After(limit)
+			for {
+				news := c.newsToCome()
+				if !slices.ContainsFunc(c.all(), func(n *node) bool {
+					if n == leader {
+						return false
 					}
-					if time.Since(begin) > limit {
-						late.Store(true)
-						return
-					}
+					at, _ := n.tree()
+					return at < a.Zxid
+				}) {
+					return
+				}
+				select {
+				case <-news:
+				case <-end:
+					late.Store(true)
+					return
 				}
 			}
 		}

@@ -3,6 +3,7 @@ package socket
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -59,7 +60,9 @@ func TestBudgetCutsTheWorst(t *testing.T) {
 
 // TestBudgetUnderLoad has many add at once, more than fits: in the end the rest
 // fits, although nobody who adds waits for anything.
-func TestBudgetUnderLoad(t *testing.T) {
+func TestBudgetUnderLoad(t *testing.T) { synctest.Test(t, testBudgetUnderLoad) }
+
+func testBudgetUnderLoad(t *testing.T) {
 	const limit = 100_000
 	b := NewBudget(limit)
 	var running sync.WaitGroup
@@ -83,10 +86,9 @@ func TestBudgetUnderLoad(t *testing.T) {
 		})
 	}
 	running.Wait()
-	for began := time.Now(); b.Used() > limit; time.Sleep(time.Millisecond) {
-		if time.Since(began) > 10*time.Second {
-			t.Fatalf("%d bytes used, the limit is %d", b.Used(), limit)
-		}
+	synctest.Wait() // whoever is to be cut off has been
+	if b.Used() > limit {
+		t.Fatalf("%d bytes used, the limit is %d", b.Used(), limit)
 	}
 	if b.Used() == 0 {
 		t.Error("everybody was cut off")

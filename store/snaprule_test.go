@@ -3,6 +3,7 @@ package store
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -85,7 +86,9 @@ func TestLargeTreesAreNotWrittenBackToBack(t *testing.T) {
 // transactions, without anybody purging; and what an outside tool leaves by
 // ZooKeeper's rule, the newest three and the log from the oldest of them on, is
 // enough to start from.
-func TestSnapshotsByCount(t *testing.T) {
+func TestSnapshotsByCount(t *testing.T) { synctest.Test(t, testSnapshotsByCount) }
+
+func testSnapshotsByCount(t *testing.T) {
 	o := memOptions()
 	o.SnapTxns, o.FlushTxns = 100, 100
 	l := startLoop(t, o)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"zooid/integration/rawclient"
 	"zooid/integration/testenv"
@@ -82,15 +81,13 @@ func soakMemory(t *testing.T, servers []*testenv.Server, profiles []string) {
 		if _, err := conns[i].Call(wire.OpSync, &wire.PathRequest{Path: "/"}, nil); err != nil {
 			t.Fatal(err)
 		}
-		live := liveBytes(t, addr)
 		// The store may still be at work on the last changes.
-		for end := time.Now().Add(limit); live-before[i] > soakLive && time.Now().Before(end); live = liveBytes(t, addr) {
-			time.Sleep(100 * time.Millisecond)
-		}
+		var live int64
+		testenv.Await(t, limit, fmt.Sprintf("server %d has at most %d MB live beyond the %d MB before %d MB were written", i+1, soakLive>>20, before[i]>>20, soakBytes>>20), func() bool {
+			live = liveBytes(t, addr)
+			return live-before[i] <= soakLive
+		})
 		t.Logf("server %d: %d MB live, %d MB before", i+1, live>>20, before[i]>>20)
-		if live-before[i] > soakLive {
-			t.Errorf("server %d: %d MB are live after %d MB were written, %d before", i+1, live>>20, soakBytes>>20, before[i]>>20)
-		}
 	}
 }
 

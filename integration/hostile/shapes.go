@@ -120,8 +120,8 @@ var shapes = []shape{
 	}},
 	{name: "unfinished frames", conns: 300, attack: func(c *rawclient.Conn, n int) error {
 		if n > 0 {
-			time.Sleep(50 * time.Millisecond)
-			return nil
+			_, err := c.ReadFrame() // until somebody closes it
+			return err
 		}
 		return c.SendBytes(append(binary.BigEndian.AppendUint32(nil, 1_000_000), make([]byte, 999_000)...))
 	}},
