@@ -35,9 +35,9 @@ import (
 // attachedSession is a session that is attached here.
 type attachedSession struct {
 	since wire.Zxid // what the leader had proposed when it became so
-	// gone tells that it has been elsewhere since: what a connection of that time
+	// movedAway tells that it has been elsewhere since: what a connection of that time
 	// still brings is not done.
-	gone bool
+	movedAway bool
 }
 
 // endedRole is the last role in which clients were served.
@@ -81,18 +81,18 @@ func (p *Peer) attachedHere(id wire.SessionID, since wire.Zxid) {
 // here has asked for.
 func (p *Peer) noteElsewhere(q *pending) {
 	txn := q.txn
-	a, here := p.attached[txn.Session]
-	if !here || a.gone || q.conn != 0 || txn.Zxid <= a.since || zab.Mistaken(zab.AskGivenUp) {
+	a, attached := p.attached[txn.Session]
+	if !attached || a.movedAway || q.conn != 0 || txn.Zxid <= a.since || zab.Mistaken(zab.AskGivenUp) {
 		return
 	}
 	body, failed := txn.Body.(*wire.ErrorTxn)
 	switch {
 	case failed && body.Err == wire.ErrSessionMoved && txn.Cxid < math.MinInt32+1<<24:
-		a.gone = txn.Cxid != movedTo(p.self())
+		a.movedAway = txn.Cxid != movedTo(p.self())
 	case p.phase != phaseOpen && txn.Op != wire.OpCreateSession && txn.Op != wire.OpCloseSession:
-		a.gone = true
+		a.movedAway = true
 	}
-	if a.gone {
+	if a.movedAway {
 		p.attached[txn.Session] = a
 	}
 }
@@ -126,7 +126,7 @@ func (p *Peer) giveUpHeld(attached []Attachment) {
 		}
 		at, held := oldest[a.Conn]
 		switch {
-		case p.attached[a.Session].gone:
+		case p.attached[a.Session].movedAway:
 			p.giveUp(a.Conn, "its client has been elsewhere")
 		case !held:
 		case p.ended.silentMs > p.cfg.Zab.TickMs:
