@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"zooid/wire"
+)
 
 // A read costs what the tree and the ACLs make of it, so that a number of reads
 // says little of the time that they take. Bounds on what is done in one go are
@@ -20,6 +24,10 @@ const (
 	// before it does the write. At the bound the write waits for them.
 	readAheadTime = 5 * time.Millisecond
 	readAheadMost = 64
+	// clockEvery is how many cheap reads go on between two looks at the clock, which
+	// cost as much as a tenth of such a read; cheapRead is what one takes at most.
+	clockEvery = 8
+	cheapRead  = 20 * time.Microsecond
 	// readCostGuess is what a connection's reads are held to cost at first.
 	readCostGuess = 50 * time.Microsecond
 )
@@ -60,6 +68,13 @@ func (a *allowance) spent() bool { return a.left <= 0 }
 // of the last ones, which is forgotten slowly. The caller holds c.mu.
 func (c *conn) noteCost(took time.Duration) {
 	c.mu.readCost = max(took, c.mu.readCost-c.mu.readCost/8)
+}
+
+// cheap tells whether a read is of one znode, where the last ones took next to
+// nothing: not even clockEvery of the dearest such reads take a noticeable time.
+// The caller holds c.mu.
+func (c *conn) cheap(op wire.OpCode) bool {
+	return (op == wire.OpGetData || op == wire.OpExists) && c.mu.readCost < cheapRead
 }
 
 // aheadFull tells whether so many reads wait in the queue that no write may be

@@ -46,6 +46,7 @@ type worker struct {
 
 	heldFrames, heldBytes int // since the tree's lock was taken: frames, and bytes in the out buffer then
 	allowed               allowance
+	sinceClock            int // frames since the clock was looked at
 
 	reqs   []*znode.Request // for the member
 	queued int64            // items pushed on the connection's queue
@@ -147,7 +148,7 @@ func (w *worker) frames(data []byte) (used, need int, v verdict) {
 		if c.mu.queue.len() == 0 {
 			c.releaseLarge()
 		}
-		w.bound()
+		w.bound(opOf(frame))
 	}
 }
 
@@ -208,13 +209,17 @@ func xidOf(frame []byte) int32      { return int32(binary.BigEndian.Uint32(frame
 func opOf(frame []byte) wire.OpCode { return wire.OpCode(int32(binary.BigEndian.Uint32(frame[4:]))) }
 
 // bound ends a hold of the tree's lock that has lasted long enough, and sends
-// on what has gathered.
-func (w *worker) bound() {
+// on what has gathered. op is what the last frame asked.
+func (w *worker) bound(op wire.OpCode) {
 	if w.hold != holdTree {
 		return
 	}
 	w.heldFrames++
-	w.c.noteCost(w.allowed.spend(w.c.srv))
+	w.sinceClock++
+	if w.sinceClock >= clockEvery || !w.c.cheap(op) {
+		w.c.noteCost(w.allowed.spend(w.c.srv) / time.Duration(w.sinceClock))
+		w.sinceClock = 0
+	}
 	out := w.c.outBytes()
 	if w.heldFrames < holdFrames && out-w.heldBytes < holdBytes && !w.allowed.spent() {
 		return
@@ -244,6 +249,7 @@ func (w *worker) lockTree() {
 	w.hold, w.heldFrames, w.heldBytes = holdTree, 0, w.c.outBytes()
 	w.allowed = allowance{left: holdTime}
 	w.allowed.begin(w.c.srv)
+	w.sinceClock = 0
 }
 
 func (w *worker) unlock() {

@@ -2,7 +2,7 @@ package compare
 
 import (
 	"fmt"
-	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -15,11 +15,17 @@ import (
 // staleTries is how many writes are looked for on a follower in one run.
 const staleTries = 300
 
-// staleReads writes through the leader and, when that has answered, reads at
-// once from a follower: how many of staleTries reads saw the value before. No
-// server promises that none does; sync is for that. It is a measure of how far
-// followers are behind.
-func staleReads(b testing.TB, e *testenv.Ensemble) (stale int) {
+// lateness is what reads on followers show right after a write through the leader.
+type lateness struct {
+	stale int             // of staleTries: reads that saw the value before
+	first []time.Duration // from the leader's answer to the first read's
+	fresh []time.Duration // and to that of the first read that saw the write
+}
+
+// lateReads writes through the leader and, when that has answered, reads at once
+// from a follower, and again until it sees the write. No server promises that the
+// first read does; sync is for that.
+func lateReads(b testing.TB, e *testenv.Ensemble) (late lateness) {
 	leader, err := e.AwaitServing(time.Minute)
 	if err != nil {
 		b.Fatal(err)
@@ -48,29 +54,60 @@ func staleReads(b testing.TB, e *testenv.Ensemble) (stale int) {
 			if _, err := w.SetData(path, []byte(want), -1); err != nil {
 				b.Fatal(err)
 			}
-			got, _, err := r.GetData(path, false)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if string(got) != want {
-				stale++
+			acked := time.Now()
+			for reads := 1; ; reads++ {
+				got, _, err := r.GetData(path, false)
+				if err != nil {
+					b.Fatal(err)
+				}
+				took := time.Since(acked)
+				if reads == 1 {
+					late.first = append(late.first, took)
+				}
+				if string(got) == want {
+					late.fresh = append(late.fresh, took)
+					break
+				}
+				if reads == 1 {
+					late.stale++
+				}
 			}
 		}
 	}
-	return stale
+	return late
+}
+
+// micros is the q-th percentile in µs.
+func micros(times []time.Duration, q int) float64 {
+	slices.Sort(times)
+	return float64(times[(len(times)-1)*q/100].Microseconds())
 }
 
 // BenchmarkStaleFollower counts the reads on a follower that miss a write which
-// the leader had acknowledged before they were sent.
+// the leader had acknowledged before they were sent, and measures how long after
+// that a read sees it. A server that answers reads quickly is asked sooner.
 func BenchmarkStaleFollower(b *testing.B) {
 	java, zooid := startThree(b, testenv.KindJava), startThree(b, testenv.KindZooid)
 	warm(b, func(args ...string) { loadAll(b, java, args...) })
-	var j, z []float64
+	rows := []struct {
+		name string
+		of   func(lateness) float64
+	}{
+		{fmt.Sprintf("stale reads on a follower, of %d", staleTries), func(l lateness) float64 { return float64(l.stale) }},
+		{"first read answered after the write, p50 µs", func(l lateness) float64 { return micros(l.first, 50) }},
+		{"first read that sees the write, p50 µs", func(l lateness) float64 { return micros(l.fresh, 50) }},
+		{"first read that sees the write, p90 µs", func(l lateness) float64 { return micros(l.fresh, 90) }},
+		{"first read that sees the write, p99 µs", func(l lateness) float64 { return micros(l.fresh, 99) }},
+	}
+	j, z := make([][]float64, len(rows)), make([][]float64, len(rows))
 	for range *runsFlag {
-		j = append(j, float64(staleReads(b, java)))
-		z = append(z, float64(staleReads(b, zooid)))
-		fmt.Fprintf(os.Stderr, "stale of %d: Java %.0f, Zooid %.0f\n", staleTries, j[len(j)-1], z[len(z)-1])
+		ofJava, ofZooid := lateReads(b, java), lateReads(b, zooid)
+		for i, r := range rows {
+			j[i], z[i] = append(j[i], r.of(ofJava)), append(z[i], r.of(ofZooid))
+		}
 	}
 	fmt.Println(tableHead)
-	fmt.Println(row(fmt.Sprintf("stale reads on a follower, of %d", staleTries), j, z, "<= 1"))
+	for i, r := range rows {
+		fmt.Println(row(r.name, j[i], z[i], ""))
+	}
 }
