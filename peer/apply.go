@@ -257,8 +257,8 @@ func (p *Peer) applyNext(out *znode.Applied) {
 	out.Session, out.Cxid, out.Zxid = next.txn.Session, next.txn.Cxid, next.txn.Zxid
 	if out.Created != 0 {
 		p.sessionBegun(out.Created, out.TimeoutMs)
-		if next.conn != 0 {
-			p.attachedHere(out.Created, out.Zxid)
+		if next.conn != 0 && !p.alone {
+			p.attached.add(out.Created, out.Zxid)
 		}
 	}
 	if out.Closed != 0 {

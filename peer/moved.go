@@ -32,12 +32,36 @@ import (
 // that has waited for more than a third of the session's timeout, or since the
 // leader fell silent, is not asked again.
 
-// attachedSession is a session that is attached here.
-type attachedSession struct {
-	since wire.Zxid // what the leader had proposed when it became so
-	// movedAway tells that it has been elsewhere since: what a connection of that time
-	// still brings is not done.
-	movedAway bool
+// attachments are the sessions that are attached here, in two parts, so that a
+// request need not be looked for while none has moved.
+type attachments struct {
+	since map[wire.SessionID]wire.Zxid // what the leader had proposed when each became so
+	// movedAway are those of them that have been elsewhere since: what a connection
+	// of that time still brings is not done.
+	movedAway map[wire.SessionID]struct{}
+}
+
+func newAttachments() attachments {
+	return attachments{map[wire.SessionID]wire.Zxid{}, map[wire.SessionID]struct{}{}}
+}
+
+func (a *attachments) add(id wire.SessionID, since wire.Zxid) {
+	a.since[id] = since
+	delete(a.movedAway, id)
+}
+
+func (a *attachments) remove(id wire.SessionID) {
+	delete(a.since, id)
+	delete(a.movedAway, id)
+}
+
+// left tells whether a session has been elsewhere since it was attached here.
+func (a *attachments) left(id wire.SessionID) bool {
+	if len(a.movedAway) == 0 {
+		return false
+	}
+	_, left := a.movedAway[id]
+	return left
 }
 
 // endedRole is the last role in which clients were served.
@@ -71,29 +95,22 @@ func (p *Peer) grant(id wire.SessionID, sid wire.SID) {
 	p.propose(&znode.Request{Session: id, Cxid: movedTo(sid), Op: wire.OpError, Refused: wire.ErrSessionMoved}, p.self())
 }
 
-// attachedHere notes that a session is this member's since a zxid.
-func (p *Peer) attachedHere(id wire.SessionID, since wire.Zxid) {
-	p.attached[id] = attachedSession{since: since}
-}
-
 // noteElsewhere looks whether a transaction shows that a session which is attached
 // here has been elsewhere: a move, or while requests wait here anything that nobody
 // here has asked for.
 func (p *Peer) noteElsewhere(q *pending) {
 	txn := q.txn
-	a, attached := p.attached[txn.Session]
-	if !attached || a.movedAway || q.conn != 0 || txn.Zxid <= a.since || zab.Mistaken(zab.AskGivenUp) {
+	since, attached := p.attached.since[txn.Session]
+	if !attached || q.conn != 0 || txn.Zxid <= since || zab.Mistaken(zab.AskGivenUp) {
 		return
 	}
 	body, failed := txn.Body.(*wire.ErrorTxn)
-	switch {
-	case failed && body.Err == wire.ErrSessionMoved && txn.Cxid < math.MinInt32+1<<24:
-		a.movedAway = txn.Cxid != movedTo(p.self())
-	case p.phase != phaseOpen && txn.Op != wire.OpCreateSession && txn.Op != wire.OpCloseSession:
-		a.movedAway = true
+	left := p.phase != phaseOpen && txn.Op != wire.OpCreateSession && txn.Op != wire.OpCloseSession
+	if failed && body.Err == wire.ErrSessionMoved && txn.Cxid < math.MinInt32+1<<24 {
+		left = txn.Cxid != movedTo(p.self())
 	}
-	if a.movedAway {
-		p.attached[txn.Session] = a
+	if left {
+		p.attached.movedAway[txn.Session] = struct{}{}
 	}
 }
 
@@ -116,17 +133,18 @@ func (p *Peer) giveUpHeld(attached []Attachment) {
 	for _, r := range h.requests {
 		note(r)
 	}
-	still := make(map[wire.SessionID]attachedSession, len(attached))
+	still := newAttachments()
 	for _, a := range attached {
 		if _, alive := h.here[a.Conn]; !alive || p.local.sessions[a.Session] != nil {
 			continue
 		}
-		if s, known := p.attached[a.Session]; known {
-			still[a.Session] = s
+		if since, known := p.attached.since[a.Session]; known {
+			still.add(a.Session, since)
 		}
 		at, held := oldest[a.Conn]
 		switch {
-		case p.attached[a.Session].movedAway:
+		case p.attached.left(a.Session):
+			still.movedAway[a.Session] = struct{}{}
 			p.giveUp(a.Conn, "its client has been elsewhere")
 		case !held:
 		case p.ended.silentMs > p.cfg.Zab.TickMs:

@@ -86,7 +86,7 @@ type Peer struct {
 
 	// attached has the sessions that are attached here, see moved.go. There may be
 	// some whose connection is gone; those that a change of leader finds are let go.
-	attached map[wire.SessionID]attachedSession
+	attached attachments
 
 	// latest has the connection with which each session that came back did so.
 	latest map[wire.SessionID]znode.ConnID
@@ -129,7 +129,7 @@ func New(cfg Config, tree *znode.Tree, disk zab.Disk, unixMs int64) *Peer {
 		ids:     session.NewIDs(cfg.Zab.SID, unixMs),
 	}
 	p.holding.gone = map[znode.ConnID]struct{}{}
-	p.attached = map[wire.SessionID]attachedSession{}
+	p.attached = newAttachments()
 	p.ended.epoch = -1
 	p.latest = map[wire.SessionID]znode.ConnID{}
 	p.local.init(cfg.Zab.TickMs)

@@ -38,7 +38,7 @@ func (p *Peer) Submit(r *znode.Request, timeMs int64) {
 			return
 		}
 	}
-	if p.attached[r.Session].movedAway {
+	if p.attached.left(r.Session) {
 		p.drop(r.Conn, "its client has been elsewhere")
 		return
 	}

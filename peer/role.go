@@ -91,7 +91,7 @@ func (p *Peer) serveIfDue() {
 	} else {
 		p.phase = phaseOpen
 		p.learner.awaited = nil
-		clear(p.attached) // nobody is connected
+		p.attached = newAttachments() // nobody is connected
 	}
 	early := p.leader.early
 	p.leader.early = nil
@@ -235,7 +235,7 @@ func (p *Peer) shut(reason string) {
 	p.ready.WantAttached = false
 	p.holding.attaches, p.holding.requests, p.holding.here = nil, nil, nil
 	clear(p.latest)
-	clear(p.attached)
+	p.attached = newAttachments()
 	p.tell(Serving{State: wire.Looking, Reason: reason})
 }
 

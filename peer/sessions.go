@@ -156,7 +156,7 @@ func (p *Peer) attaches(a attachment) bool {
 	p.leader.tracker.SetTimeout(a.id, a.timeoutMs)
 	if !p.alone {
 		p.grant(a.id, p.self())
-		p.attachedHere(a.id, p.proposed)
+		p.attached.add(a.id, p.proposed)
 	}
 	return true
 }
@@ -213,7 +213,7 @@ func (p *Peer) revalidated(v wire.Revalidated) {
 			above = p.Newest() // a leader of ZooKeeper's does not say
 		}
 		l.above[a.id] = above
-		p.attachedHere(a.id, above)
+		p.attached.add(a.id, above)
 	}
 	p.answer(a, v.Valid)
 }
@@ -292,7 +292,7 @@ func (p *Peer) sessionBegun(id wire.SessionID, timeoutMs int32) {
 // sessionEnded notes that a closeSession has been applied.
 func (p *Peer) sessionEnded(id wire.SessionID) {
 	delete(p.latest, id)
-	delete(p.attached, id)
+	p.attached.remove(id)
 	if p.leads() {
 		p.leader.tracker.Remove(id)
 		delete(p.leader.owners, id)
