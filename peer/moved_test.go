@@ -18,11 +18,44 @@ func clientsWorld(t *testing.T, voters, observers int, hold int64) *world {
 }
 
 func (w *world) attachTo(m *member, conn znode.ConnID, id wire.SessionID) {
+	w.attachFor(m, conn, id, 4000)
+}
+
+func (w *world) attachFor(m *member, conn znode.ConnID, id wire.SessionID, timeoutMs int32) {
 	passwd := w.passwd(id)
 	w.on(m, 0, func() {
 		m.clients[conn] = &client{conn: conn}
-		m.peer.Attach(conn, id, passwd[:], 4000, startMs+w.now)
+		m.peer.Attach(conn, id, passwd[:], timeoutMs, startMs+w.now)
 	})
+}
+
+// begin gives a connection a new session.
+func (w *world) begin(m *member, conn znode.ConnID) wire.SessionID {
+	w.attachTo(m, conn, 0)
+	w.run(50)
+	return m.clients[conn].session
+}
+
+// do submits a request and gives it time.
+func (w *world) do(m *member, r *znode.Request) {
+	w.submit(m, r)
+	w.run(50)
+}
+
+// read decodes what a member answers to a read of a path.
+func (w *world) read(m *member, op wire.OpCode, path string) wire.Decoder {
+	w.t.Helper()
+	got, err := m.tree.Read(op, new(znode.Reader), (&wire.WatchRequest{Path: path}).Append(nil), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return wire.NewDecoder(got)
+}
+
+func (w *world) children(m *member, path string) []string {
+	w.t.Helper()
+	d := w.read(m, wire.OpGetChildren, path)
+	return d.Strings()
 }
 
 func reqOf(conn znode.ConnID, cxid int32, op wire.OpCode, body wire.Record) *znode.Request {
@@ -39,11 +72,8 @@ func create(path string) *wire.CreateRequest {
 func TestObserverTellsItsOwnRequestsApart(t *testing.T) {
 	w := clientsWorld(t, 3, 1, 1000)
 	f, o := w.members[1], w.members[4]
-	w.attachTo(f, 11, 0)
-	w.run(50)
-	id := f.clients[11].session
-	w.submit(f, reqOf(11, 1, wire.OpCreate, create("/x")))
-	w.run(50)
+	id := w.begin(f, 11)
+	w.do(f, reqOf(11, 1, wire.OpCreate, create("/x")))
 	w.out.Reset()
 	var told []znode.Applied
 	w.replied = func(m *member, c *client, a *znode.Applied) {
@@ -79,11 +109,8 @@ func TestObserverTellsItsOwnRequestsApart(t *testing.T) {
 func TestObserverTellsEqualRequestsApart(t *testing.T) {
 	w := clientsWorld(t, 3, 1, 1000)
 	f, o := w.members[1], w.members[4]
-	w.attachTo(f, 11, 0)
-	w.run(50)
-	id := f.clients[11].session
-	w.submit(f, reqOf(11, 1, wire.OpCreate, create("/x")))
-	w.run(50)
+	id := w.begin(f, 11)
+	w.do(f, reqOf(11, 1, wire.OpCreate, create("/x")))
 	var told []znode.Applied
 	w.replied = func(m *member, c *client, a *znode.Applied) {
 		if m == o && a.Op == wire.OpSetData {
@@ -115,11 +142,8 @@ func TestObserverTellsEqualRequestsApart(t *testing.T) {
 func TestHeldRequestIsNotDoneBehindALaterOne(t *testing.T) {
 	w := clientsWorld(t, 3, 0, 5000)
 	a, b := w.members[1], w.members[2]
-	w.attachTo(a, 11, 0)
-	w.run(50)
-	id := a.clients[11].session
-	w.submit(a, reqOf(11, 1, wire.OpCreate, create("/x")))
-	w.run(50)
+	id := w.begin(a, 11)
+	w.do(a, reqOf(11, 1, wire.OpCreate, create("/x")))
 	w.out.Reset()
 	w.separate(1, 3) // the leader is 3
 	w.run(20)
@@ -129,20 +153,12 @@ func TestHeldRequestIsNotDoneBehindALaterOne(t *testing.T) {
 	// The client gives up, moves to 2 and goes on; 1 does not hear of that.
 	w.attachTo(b, 21, id)
 	w.run(20)
-	w.submit(b, reqOf(21, 3, wire.OpSetData, &wire.SetDataRequest{Path: "/x", Data: []byte("W2"), Version: -1}))
-	w.run(50)
-	w.submit(b, reqOf(21, 4, wire.OpSync, &wire.PathRequest{Path: "/x"}))
-	w.run(50)
+	w.do(b, reqOf(21, 3, wire.OpSetData, &wire.SetDataRequest{Path: "/x", Data: []byte("W2"), Version: -1}))
+	w.do(b, reqOf(21, 4, wire.OpSync, &wire.PathRequest{Path: "/x"}))
 	// Now the leader dies, and 1 and 2 find another.
 	w.stop(3)
 	w.run(3000)
-	var rd znode.Reader
-	body := (&wire.WatchRequest{Path: "/x"}).Append(nil)
-	got, err := b.tree.Read(wire.OpGetData, &rd, body, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := wire.NewDecoder(got)
+	d := w.read(b, wire.OpGetData, "/x")
 	if data := string(d.Buffer()); data != "W2" {
 		t.Errorf("/x is %q: the write that the session sent before its acknowledged W2 was done behind it", data)
 	}
@@ -153,11 +169,8 @@ func TestHeldRequestIsNotDoneBehindALaterOne(t *testing.T) {
 func TestHeldRequestIsNotDoneTwice(t *testing.T) {
 	w := clientsWorld(t, 3, 0, 5000)
 	a, b := w.members[1], w.members[2]
-	w.attachTo(a, 11, 0)
-	w.run(50)
-	id := a.clients[11].session
-	w.submit(a, reqOf(11, 1, wire.OpCreate, create("/q")))
-	w.run(50)
+	id := w.begin(a, 11)
+	w.do(a, reqOf(11, 1, wire.OpCreate, create("/q")))
 	w.out.Reset()
 	w.separate(1, 3) // the leader is 3
 	w.run(20)
@@ -166,18 +179,8 @@ func TestHeldRequestIsNotDoneTwice(t *testing.T) {
 	w.run(20)
 	w.attachTo(b, 21, id) // the client moves; 1 does not hear of it
 	w.run(20)
-	w.submit(b, reqOf(21, 3, wire.OpSync, &wire.PathRequest{Path: "/q"}))
-	w.run(50)
-	children := func() []string {
-		var rd znode.Reader
-		got, err := b.tree.Read(wire.OpGetChildren, &rd, (&wire.WatchRequest{Path: "/q"}).Append(nil), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := wire.NewDecoder(got)
-		return d.Strings()
-	}
-	if n := len(children()); n != 0 {
+	w.do(b, reqOf(21, 3, wire.OpSync, &wire.PathRequest{Path: "/q"}))
+	if n := len(w.children(b, "/q")); n != 0 {
 		t.Fatalf("%d children", n)
 	}
 	w.stop(3) // the leader dies before the client asks again
@@ -190,7 +193,7 @@ func TestHeldRequestIsNotDoneTwice(t *testing.T) {
 		w.submit(b, reqOf(22, 5, wire.OpCreate, seq))
 		w.run(300)
 	}
-	if list := children(); len(list) != 1 {
+	if list := w.children(b, "/q"); len(list) != 1 {
 		t.Errorf("/q has %v: a request that the client had found not done, behind a sync and with its session elsewhere, was done later", list)
 	}
 }
@@ -201,9 +204,7 @@ func TestHeldRequestIsNotDoneTwice(t *testing.T) {
 func TestSessionGoesToWhoHasItSinceLater(t *testing.T) {
 	w := clientsWorld(t, 3, 0, 5000)
 	a, b := w.members[1], w.members[2]
-	w.attachTo(a, 11, 0)
-	w.run(50)
-	id := a.clients[11].session
+	id := w.begin(a, 11)
 	w.attachTo(b, 21, id)
 	w.run(50)
 	w.out.Reset()
@@ -215,13 +216,7 @@ func TestSessionGoesToWhoHasItSinceLater(t *testing.T) {
 	if !strings.Contains(w.out.String(), "1: conn 11 dropped: its client has been elsewhere") {
 		t.Errorf("the old connection is not dropped:\n%s", w.out.String())
 	}
-	var rd znode.Reader
-	got, err := b.tree.Read(wire.OpGetChildren, &rd, (&wire.WatchRequest{Path: "/"}).Append(nil), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := wire.NewDecoder(got)
-	if list := d.Strings(); slices.Contains(list, "late") || !slices.Contains(list, "current") {
+	if list := w.children(b, "/"); slices.Contains(list, "late") || !slices.Contains(list, "current") {
 		t.Errorf("the root has %v", list)
 	}
 }
@@ -249,11 +244,8 @@ func TestHeldRequestWithAMemberDown(t *testing.T) {
 func TestMoveToTheLeaderThatDies(t *testing.T) {
 	w := clientsWorld(t, 3, 0, 5000)
 	a, b, l := w.members[1], w.members[2], w.members[3]
-	w.attachTo(a, 11, 0)
-	w.run(50)
-	id := a.clients[11].session
-	w.submit(a, reqOf(11, 1, wire.OpCreate, create("/q")))
-	w.run(50)
+	id := w.begin(a, 11)
+	w.do(a, reqOf(11, 1, wire.OpCreate, create("/q")))
 	w.separate(1, 3)
 	w.run(5)
 	seq := &wire.CreateRequest{Path: "/q/guid-", ACL: wire.OpenACL, Flags: wire.FlagPersistentSequential}
@@ -270,12 +262,7 @@ func TestMoveToTheLeaderThatDies(t *testing.T) {
 	w.run(50)
 	w.submit(b, reqOf(21, 4, wire.OpCreate, seq))
 	w.run(300)
-	got, err := b.tree.Read(wire.OpGetChildren, new(znode.Reader), (&wire.WatchRequest{Path: "/q"}).Append(nil), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := wire.NewDecoder(got)
-	if list := d.Strings(); len(list) != 1 {
+	if list := w.children(b, "/q"); len(list) != 1 {
 		t.Errorf("/q has %v", list)
 	}
 }
@@ -285,14 +272,8 @@ func TestMoveToTheLeaderThatDies(t *testing.T) {
 func TestStaleConnectionDoesNotShortenATimeout(t *testing.T) {
 	w := clientsWorld(t, 3, 0, 5000)
 	a, b := w.members[1], w.members[2]
-	w.attachTo(a, 11, 0)
-	w.run(50)
-	id := a.clients[11].session
-	passwd := w.passwd(id)
-	w.on(b, 0, func() {
-		b.clients[21] = &client{conn: 21}
-		b.peer.Attach(21, id, passwd[:], 20_000, startMs+w.now)
-	})
+	id := w.begin(a, 11)
+	w.attachFor(b, 21, id, 20_000)
 	w.run(50)
 	w.stop(3)
 	w.run(3000)
@@ -316,8 +297,7 @@ func TestLateRequestWithAMemberDown(t *testing.T) {
 	id := a.clients[11].session
 	w.attachTo(b, 21, id)
 	w.run(50)
-	w.submit(b, reqOf(21, 3, wire.OpCreate, create("/later")))
-	w.run(50)
+	w.do(b, reqOf(21, 3, wire.OpCreate, create("/later")))
 	w.stop(2)
 	w.run(50)
 	w.stop(5) // the leader
@@ -337,9 +317,7 @@ func TestLateRequestWithAMemberDown(t *testing.T) {
 func TestUpgradeThatCameInASnapshot(t *testing.T) {
 	w := clientsWorld(t, 3, 0, 5000)
 	a := w.members[1]
-	w.attachTo(a, 11, 0)
-	w.run(50)
-	id := a.clients[11].session
+	id := w.begin(a, 11)
 	a.peer.cfg.LocalSessions = true
 	a.peer.local.sessions[id] = &localSession{timeoutMs: 4000} // the transaction was never applied here
 	w.stop(3)

@@ -15,12 +15,7 @@ func TestLeaderRefusesAComputedPasswordThatALearnerTook(t *testing.T) {
 	w := newWorld(t, cfg, 3, 3)
 	w.run(3000)
 	leader, f := w.members[3], w.members[1]
-	w.on(f, 0, func() {
-		f.clients[11] = &client{conn: 11}
-		f.peer.Attach(11, 0, nil, 4000, startMs+w.now)
-	})
-	w.run(100)
-	id := f.clients[11].session
+	id := w.begin(f, 11)
 	if _, cxid, _ := leader.tree.Session(id); cxid != session.CxidKeyed {
 		t.Fatalf("the session %v was made with cxid %d", id, cxid)
 	}
