@@ -160,5 +160,6 @@ func (s *Store) distrust(why error) {
 	if err := s.db.Close(); err != nil {
 		s.log.Debug("closing the copy that cannot be used", zap.Error(err))
 	}
+	s.room.wrote(s.dir) // its troubles are over
 	s.db = nil
 }

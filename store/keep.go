@@ -260,6 +260,7 @@ func (s *Store) replaceStore(fresh string) error {
 		if err := s.db.Close(); err != nil {
 			return err
 		}
+		s.room.wrote(s.dir) // that copy's troubles are over
 		s.db = nil
 	}
 	if _, err := s.fs.Stat(s.dir); err == nil {

@@ -130,6 +130,50 @@ func TestCloseOnFullDisk(t *testing.T) {
 	compare(t, model(t, l.txns, 100), contentOf(t, open(t, o)))
 }
 
+// TestCloseOnFailingDisk: a disk that fails otherwise than by being full, as one does
+// from which the directory was removed, neither has Pebble spin nor keeps the store
+// from ending. The log brings everything back.
+func TestCloseOnFailingDisk(t *testing.T) {
+	o := memOptions()
+	o.FlushTxns = 1
+	said := watchLog(&o)
+	mem := o.FS.(*vfs.MemFS)
+	var bad atomic.Bool
+	var tries atomic.Int64
+	o.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if bad.Load() && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			tries.Add(1)
+			return errors.New("input/output error")
+		}
+		return nil
+	}))
+	l := startLoop(t, o)
+	l.s.waitIdle()
+	l.s.room.retry = 50 * time.Millisecond
+	bad.Store(true)
+	l.some(rand.New(rand.NewPCG(1, 1)), 100)
+	l.apply()
+	for late := time.After(time.Minute); tries.Load() < 3; { // Pebble tells nobody of a try
+		l.s.Keep(true)
+		select {
+		case <-late:
+			t.Fatal("nothing was tried")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	began, from := time.Now(), tries.Load()
+	time.Sleep(10 * l.s.room.retry)
+	if n, most := tries.Load()-from, int64(time.Since(began)/l.s.room.retry)+1; n > most {
+		t.Errorf("%d tries in %v, want %d at most", n, time.Since(began), most)
+	}
+	if err := l.s.Close(); err != nil || !said("the copy of the tree cannot be written") {
+		t.Errorf("error %v", err)
+	}
+	o.FS = mem.CrashClone(vfs.CrashCloneCfg{})
+	bad.Store(false) // lets Pebble's goroutines end
+	compare(t, model(t, l.txns, 100), contentOf(t, open(t, o)))
+}
+
 // TestBrokenStore: when the store cannot take a cut, it takes none of the later
 // ones, for they would leave a gap; the log still brings everything back.
 func TestBrokenStore(t *testing.T) {

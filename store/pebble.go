@@ -80,6 +80,14 @@ func openPebble(fs vfs.FS, dir string, log *zap.Logger) (*pebble.DB, error) {
 			log.Error("the store is damaged", zap.String("dir", dir), zap.String("file", info.Path), zap.Error(info.Details))
 		}},
 	}
+	if room, ok := fs.(*roomFS); ok {
+		o.EventListener.BackgroundError = func(err error) { room.fail(dir, err) }
+		o.EventListener.FlushEnd = func(info pebble.FlushInfo) {
+			if info.Err == nil {
+				room.wrote(dir)
+			}
+		}
+	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = pebbleBlockBytes
 	}

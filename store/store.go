@@ -401,22 +401,25 @@ func (s *Store) closeCopy() (clean *closedNote, err error) {
 	return closed.Load(), err
 }
 
-// unlessFull does what may use Pebble, and waits for it unless the disk is full:
-// then Pebble waits for room, and so would the caller. Nothing is lost by leaving
+// unlessFull does what may use Pebble, and waits for it unless the disk is full or
+// fails: then Pebble waits for better days, and so would the caller. Nothing is lost by leaving
 // it as a crash would. What still waits then goes on in its order when there is
 // room, for Pebble panics if it is used once it is closed.
 func (s *Store) unlessFull(do func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- do() }()
-	var full <-chan struct{}
+	var full, failed <-chan struct{}
 	if s.room != nil {
-		full = s.room.full()
+		full, failed = s.room.full(), s.room.failed()
 	}
 	select {
 	case err := <-ended:
 		return err
 	case <-full:
 		s.log.Warn("the disk is full: the store's last changes stay in the log, the next start replays them", zap.String("dir", s.dir))
+		return nil
+	case <-failed:
+		s.log.Warn("the copy of the tree cannot be written: its last changes stay in the log, the next start replays them", zap.String("dir", s.dir))
 		return nil
 	}
 }
