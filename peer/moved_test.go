@@ -139,7 +139,7 @@ func TestObserverTellsEqualRequestsApart(t *testing.T) {
 
 // A client leaves member 1, of which that never hears (its FIN is lost), while a
 // write waits there; does a later write elsewhere; then the leader dies.
-func TestHeldRequestIsNotDoneBehindALaterOne(t *testing.T) {
+func TestHeldRequestIsNotDoneAfterALaterOne(t *testing.T) {
 	w := clientsWorld(t, 3, 0, 5000)
 	a, b := w.members[1], w.members[2]
 	id := w.begin(a, 11)

@@ -69,7 +69,7 @@
 // last (silent.go, memberaddrs.go); a packet of somebody who has not got as far as
 // NEWLEADER is small, and all packets that are not whole share one budget; an
 // election connection that stands is replaced only if it is silent or has ended
-// (welcome.go), and zab does the same for learners; log lines are thinned (thin.go).
+// (greeted.go), and zab does the same for learners; log lines are thinned (thin.go).
 //
 // Read member.go and loop.go; role.go for who may come in; network.go and
 // errand.go; then links.go and linkconn.go, channel.go, inbound.go and

@@ -214,7 +214,7 @@ func (l *links) greeted(nc net.Conn) {
 	switch {
 	case err == nil:
 		nc.SetReadDeadline(time.Time{})
-		err = l.welcome(g, nc, in)
+		err = l.admitGreeted(g, nc, in)
 	case errors.Is(err, io.EOF) && in.Buffered() == 0:
 		nc.Close() // a probe, or a member that we have reached meanwhile
 		return

@@ -75,8 +75,8 @@ func parseMark(b []byte, at int64) (m groupMark, ok bool) {
 	return m, m.start >= wire.FileHeaderSize && m.start <= m.end && m.end < at && markOffset(m.end) == at
 }
 
-// markBehind is the mark behind records that end at end.
-func (w *window) markBehind(end int64) (m groupMark, ok bool, err error) {
+// markAfter is the mark after the records that end at end.
+func (w *window) markAfter(end int64) (m groupMark, ok bool, err error) {
 	at := markOffset(end)
 	b, err := w.at(at, markSize)
 	if err != nil || b == nil {
@@ -143,7 +143,7 @@ func closeMark(f vfs.File, end int64) error {
 		return err
 	}
 	w := window{f: f, size: info.Size()}
-	m, ok, err := w.markBehind(end)
+	m, ok, err := w.markAfter(end)
 	if err != nil || !ok || m.start == end {
 		return err
 	}

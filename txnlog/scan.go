@@ -185,7 +185,7 @@ func (s *scanner) tail() (Tail, error) {
 	if err != nil || end == s.off {
 		return t, s.orNil(err)
 	}
-	_, own, err := s.markBehind(s.off)
+	_, own, err := s.markAfter(s.off)
 	if err != nil || own && end <= markOffset(s.off)+int64(markSize) {
 		return t, s.orNil(err)
 	}

@@ -205,7 +205,7 @@ func (l *learner) leaderInfo(p *wire.QuorumPacket) {
 		var info wire.LeaderInfo
 		d := wire.NewDecoder(p.Data)
 		info.Decode(&d)
-		if l.zooid = len(info.Secret) > 0; !l.adopt(info.Secret) {
+		if l.zooid = len(info.Secret) > 0; !l.saveLeaderSecret(info.Secret) {
 			l.promise()
 		}
 	}

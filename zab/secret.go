@@ -77,9 +77,9 @@ func (m *Machine) leaderInfoData(k *link) []byte {
 	return info.Append(nil)
 }
 
-// adopt has the leader's secret written, if it is another, and tells whether that
+// saveLeaderSecret has the leader's secret written, if it is another, and tells whether that
 // is to be waited for.
-func (l *learner) adopt(secret []byte) bool {
+func (l *learner) saveLeaderSecret(secret []byte) bool {
 	m := l.m
 	if len(secret) == 0 || string(secret) == m.secret {
 		return false

@@ -255,6 +255,6 @@ func (h *history) settle(w *world, data func(path string) (string, bool)) {
 			w.fail("18 queue", "%s was put into the queue, nobody took it, and it is gone", path)
 		}
 	}
-	h.settleRecipes(w)
+	h.completeRecipes(w)
 	h.judge(w)
 }

@@ -108,8 +108,8 @@ func (h *history) checkRecipe(w *world, t *wire.Txn) {
 	w.fail("18 recipe", "client's recipe %s: what was asked with an unknown outcome, looked for and asked again is done twice: %v", name, b.made)
 }
 
-// settleRecipes demands that there is what clients were told is there.
-func (h *history) settleRecipes(w *world) {
+// completeRecipes demands that there is what clients were told is there.
+func (h *history) completeRecipes(w *world) {
 	for _, name := range slices.Sorted(maps.Keys(h.recipes)) {
 		if b := h.recipes[name]; b.told && len(b.made) != 1 {
 			w.fail("18 recipe", "%s was made %d times", name, len(b.made))

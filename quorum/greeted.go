@@ -26,8 +26,8 @@ import (
 // The end of a process that was restarted comes before its new connection, so
 // nobody who is what he says waits but after a loss of power.
 
-// welcome decides what becomes of an accepted connection. An error closes it.
-func (l *links) welcome(g wire.Greeting, nc net.Conn, in *bufio.Reader) error {
+// admitGreeted decides what becomes of an accepted connection. An error closes it.
+func (l *links) admitGreeted(g wire.Greeting, nc net.Conn, in *bufio.Reader) error {
 	_, member := l.o.Peers()[g.SID]
 	switch {
 	case g.SID == l.o.SID:
@@ -42,7 +42,7 @@ func (l *links) welcome(g wire.Greeting, nc net.Conn, in *bufio.Reader) error {
 	}
 	p := l.mu.links[g.SID]
 	if p == nil {
-		if !member && !l.makeRoom() {
+		if !member && !l.evictUnlisted() {
 			return errUnlisted
 		}
 		p = l.link(g.SID)
@@ -171,9 +171,9 @@ func sameNetwork(a, b netip.Addr) bool {
 
 var errUnlisted = errors.New("too many servers that are in no server line")
 
-// makeRoom lets the oldest connection with an unlisted server go if there are as
+// evictUnlisted lets the oldest connection with an unlisted server go if there are as
 // many as there may be. It is false if none can go. The caller holds l.mu.
-func (l *links) makeRoom() bool {
+func (l *links) evictUnlisted() bool {
 	var oldest *link
 	n := 0
 	for _, p := range l.mu.links {
