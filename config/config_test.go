@@ -525,6 +525,7 @@ func TestRole(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(base))
 	f.Add([]byte(base + "server.1=h1:2888:3888|[::1]:2889:3889:observer;2181\nmultiAddress.enabled=true\nserver.2=h:1:2\n"))
+	f.Add([]byte("dataDir=a\nserver.2=\xc4\\\\:1:2"))
 	f.Add([]byte("dataDir: /d\\\r\n  x\nclientPort 1\n! c\n\\u0061=b\n=x"))
 	f.Add([]byte(base + "group.1=1:2\nweight.1=2\nserver.1=a:1:2\nserver.2=b:1:2\nversion=ff\ninitLimit=1\nsyncLimit=1"))
 	f.Fuzz(func(t *testing.T, text []byte) {

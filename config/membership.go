@@ -187,7 +187,7 @@ func (m *Membership) Participants() (n int) {
 func (m *Membership) String() string {
 	var b strings.Builder
 	for _, member := range m.Members {
-		fmt.Fprintf(&b, "server.%d=%s\n", member.SID, member)
+		fmt.Fprintf(&b, "server.%d=%s\n", member.SID, escapeValue(member.String()))
 	}
 	for _, gid := range slices.Sorted(maps.Keys(m.Groups)) {
 		fmt.Fprintf(&b, "group.%d=", gid)

@@ -167,6 +167,25 @@ func unescape(b []byte) (string, error) {
 	return string(utf16.Decode(units)), nil
 }
 
+// escapeValue writes a value so that it is read again as it is, whether the text is
+// taken for ISO-8859-1, as a file is, or for characters, as members send it.
+func escapeValue(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\\':
+			b.WriteString(`\\`)
+		case r < ' ' || r > '~':
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\f' }
 
 func trimLeft(b []byte) []byte {
